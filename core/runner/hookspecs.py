@@ -164,10 +164,12 @@ class Around:
         """
 
     @hookspec(firstresult=True)
-    def open_store(self, url: str) -> Any:
+    def open_store(self, url: str, options: Mapping[str, Any]) -> Any:
         """Open a store. Called once a process, with the effective URL.
 
         1. `sqlite:///PATH` and `postgresql://…` are built in.
+
+        Parameters: `url` as configured; `options` the backend's section of the configuration.
 
         Returns a `runner.store.Store`, or None when the URL is not this plugin's. A StoreError is
         shown as it is.

@@ -124,8 +124,8 @@ class Store(Protocol):
         """
         ...
 
-    def wait_for_work(self, worker: Worker, timeout: float) -> bool:
-        """Wait until something was submitted or asked for, at most `timeout` seconds → True when woken."""
+    def wait_for_work(self, worker: Worker, timeout: float) -> str:
+        """Wait at most `timeout` seconds → what ended it: `""` (time), `"work"`, `"cancel"` or `"wake"`."""
         ...
 
     def wake(self) -> None:

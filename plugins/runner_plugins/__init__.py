@@ -1,0 +1,1 @@
+"""The built-in plugins: each module is one, registered by the same door as anybody's."""

@@ -1,0 +1,102 @@
+"""What people decide: cancel, retry, resolve; and what the machine reports about a published branch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.errors import Conflict, NotFound
+from runner.statuses import CANCELLED, DONE, FAILED, HELD, NEEDS_HUMAN, PENDING, PLANNING, TERMINAL
+from runner_plugins.sql.admit import admit, step_aside
+from runner_plugins.sql.rows import dump, load, note
+from runner_plugins.sql.settle import OUTBOX
+
+if TYPE_CHECKING:
+    from runner.store import CancelTask, Published, ResolveTask, RetryTask
+    from runner_plugins.sql.tx import Row, Tx
+
+FIND = """SELECT seq, status, epoch, project, unit, limit_key, children, key, result FROM tasks WHERE id = :id{lock}"""
+ASK_CANCEL = "UPDATE tasks SET cancel = 1 WHERE seq = :seq"
+CANCEL = """UPDATE tasks SET status = 'cancelled', outcome = 'cancelled', blocked_by = NULL, finished_at = {wall}
+    WHERE seq = :seq"""
+AGAIN = """UPDATE tasks SET status = 'blocked', blocked_by = NULL, outcome = NULL, attempts = 0, interruptions = 0,
+    not_before = NULL, question = NULL, answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
+    WHERE seq = :seq"""
+CLOSE = """UPDATE tasks SET status = :status, outcome = :outcome, question = NULL, result = :result, blocked_by = NULL,
+    finished_at = {wall} WHERE seq = :seq"""
+KEY_TAKEN = """SELECT id FROM tasks WHERE project = :project AND key = :key AND seq <> :seq
+    AND status NOT IN ('done', 'failed', 'cancelled')"""
+NO_HOME = "UPDATE units SET home = NULL WHERE id = :unit"
+PUBLISHED = "UPDATE tasks SET publish = NULL WHERE id = :id AND epoch = :epoch"
+
+
+def _find(tx: Tx, task: str) -> Row:
+    row = tx.one(FIND, id=task)
+    if row is None:
+        raise NotFound(f"no task '{task}'", "see `runner queue --all`")
+    return row
+
+
+def cancel(tx: Tx, op: CancelTask) -> str:
+    """Cancel at once, or ask the holder to end it."""
+    seq, status, epoch, project, unit, limit_key, *_ = _find(tx, op.task)
+    if status in TERMINAL:
+        raise Conflict(f"task {op.task} is already {status}", "there is nothing to cancel")
+    if status in HELD:
+        tx.run(ASK_CANCEL, seq=seq)
+        tx.woken.add("cancel")
+        note(tx, "task.cancel_requested", op.task, epoch, op.by, {"reason": op.reason})
+        return str(status)
+    tx.run(CANCEL, seq=seq)
+    if status == PENDING:
+        step_aside(tx, project, unit, limit_key)
+    note(tx, "task.cancelled", op.task, epoch, op.by, {"reason": op.reason})
+    return CANCELLED
+
+
+def retry(tx: Tx, op: RetryTask) -> str:
+    """Queue the task again with fresh counters."""
+    row = _find(tx, op.task)
+    if row[1] in HELD:
+        raise Conflict(f"task {op.task} is {row[1]}", f"cancel it first: `runner cancel {op.task}`")
+    if op.anywhere and row[4] is not None:
+        tx.run(NO_HOME, unit=row[4])
+    return _again(tx, op.task, row, None, op.by, "task.retried", {})
+
+
+def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, data: dict[str, str]) -> str:
+    seq, status, epoch, project, unit, limit_key, _, key, _ = row
+    taken = tx.one(KEY_TAKEN, project=project, key=key, seq=seq) if key is not None and status in TERMINAL else None
+    if taken is not None:
+        raise Conflict(f"key '{key}' of task {task} is in use by task {taken[0]}", "wait for that one, or cancel it")
+    tx.run(AGAIN, seq=seq, answer=answer)
+    after = admit(tx, seq)
+    if status == PENDING and after != PENDING:
+        step_aside(tx, project, unit, limit_key)
+    note(tx, kind, task, epoch, by, {**data, "status": after})
+    return after
+
+
+def resolve(tx: Tx, op: ResolveTask) -> str:
+    """A person's word on a task that waits for one."""
+    row = _find(tx, op.task)
+    seq, status, epoch, project, unit, limit_key, children, _, result = row
+    data = {"to": op.to, "notes": op.notes}
+    if status in HELD:
+        raise Conflict(f"task {op.task} is {status}", f"cancel it first: `runner cancel {op.task}`")
+    if status not in (NEEDS_HUMAN, FAILED, PLANNING):
+        raise Conflict(f"task {op.task} is {status}", "only needs_human, failed and planning tasks take a decision")
+    if op.to == PENDING:
+        return _again(tx, op.task, row, op.answer, op.by, "task.resolved", data)
+    verdict = {"by": op.by, "to": op.to, "notes": op.notes}
+    outcome = "ok" if op.to == DONE else "check_failed"
+    tx.run(CLOSE, seq=seq, status=op.to, outcome=outcome, result=dump({**(load(result) or {}), "human": verdict}))
+    if op.to == DONE and children:
+        tx.run(OUTBOX, seq=seq)
+    note(tx, "task.resolved", op.task, epoch, op.by, {**data, "status": op.to})
+    return op.to
+
+
+def published(tx: Tx, op: Published) -> None:
+    """The branch is moved, or can't be: either way it is not asked for again."""
+    if tx.run(PUBLISHED, id=op.task, epoch=op.epoch):
+        note(tx, "task.published", op.task, op.epoch, "", {"error": op.error} if op.error else {})

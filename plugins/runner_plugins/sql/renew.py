@@ -1,0 +1,64 @@
+"""Renewal of leases, workers' rows, and the stamp of the last renewal of anyone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from runner.store import Renewal
+from runner_plugins.sql.rows import dump
+
+if TYPE_CHECKING:
+    from runner.store import Forget, Register, Renew
+    from runner_plugins.sql.tx import Tx
+
+EXTEND = """UPDATE claims SET lease_until = {now} + :lease, boot = {boot}
+    WHERE id = :id AND epoch = :epoch"""
+CANCELLED = "SELECT cancel FROM tasks WHERE id = :id"
+SEEN = "UPDATE workers SET seen = {now}, boot = {boot} WHERE id = :id"
+STAMP = """INSERT INTO meta (name, value) VALUES ('renewed', :value)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
+LEASE = """INSERT INTO meta (name, value) VALUES ('lease', :value)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value <> excluded.value"""
+REGISTER = """INSERT INTO workers (id, machine, host, project, data, seen, boot)
+    VALUES (:id, :machine, :host, :project, :data, {now}, {boot})
+    ON CONFLICT (id) DO UPDATE SET machine = excluded.machine, host = excluded.host, project = excluded.project,
+    data = excluded.data, seen = excluded.seen, boot = excluded.boot"""
+FORGET = "DELETE FROM workers WHERE id = :id"
+
+
+def renew(tx: Tx, op: Renew) -> list[Renewal]:
+    """Extend what is still the worker's; a lease that ran out unnoticed is extended too."""
+    answers = []
+    for claim in op.claims:
+        ok = tx.run(EXTEND, id=claim.id, epoch=claim.epoch, lease=op.lease) == 1
+        row = tx.one(CANCELLED, id=claim.key) if ok and claim.id.startswith("task:") else None
+        answers.append(Renewal(claim.id, claim.epoch, ok, bool(row and row[0])))
+    tx.run(SEEN, id=op.worker)
+    stamp(tx)
+    tx.run(LEASE, value=dump(op.lease))
+    return answers
+
+
+def stamp(tx: Tx) -> None:
+    """Somebody reached the store now: after a longer silence the store itself was away."""
+    tx.run(STAMP, value=dump([tx.clock()[0], tx.boot]))
+
+
+def register(tx: Tx, op: Register) -> None:
+    """Write down a worker."""
+    worker = op.worker
+    tx.run(
+        REGISTER,
+        id=worker.id,
+        machine=worker.machine,
+        host=worker.host,
+        project=worker.project,
+        data=dump(asdict(worker)),
+    )
+    stamp(tx)
+
+
+def forget(tx: Tx, op: Forget) -> None:
+    """Remove a worker's row."""
+    tx.run(FORGET, id=op.worker)

@@ -1,0 +1,97 @@
+"""Rows to nouns: the columns of a task in one order, and how they become a `Task`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from runner.model import Attempt, Event, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner_plugins.sql.tx import Row
+
+NAMES: Final = (
+    "id type status outcome priority payload project unit spec machine agent account requires key limit_key epoch "
+    "attempt attempts attempts_max interruptions interruptions_max not_before blocked_by cancel question answer "
+    "result publish created_at started_at finished_at rank seq"
+).split()
+
+COLUMNS: Final = ", ".join(NAMES)
+"""The columns of `task()`, for SELECT and RETURNING."""
+
+QUALIFIED: Final = ", ".join(f"t.{n}" for n in NAMES)
+"""The same with the table named `t`."""
+
+
+def dump(value: Any) -> str:
+    """Compact JSON, the way every store writes it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def load(text: str | None) -> Any:
+    """What `dump` wrote; None stays None."""
+    return None if text is None else json.loads(text)
+
+
+def task(row: Row) -> Task:
+    """A task from a row of `COLUMNS`."""
+    return Task(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        json.loads(row[5]),
+        row[6],
+        row[7],
+        json.loads(row[8]),
+        row[9],
+        row[10],
+        row[11],
+        tuple(json.loads(row[12])) if row[12] != "[]" else (),
+        row[13],
+        row[14],
+        row[15],
+        row[16],
+        row[17],
+        row[18],
+        row[19],
+        row[20],
+        row[21],
+        row[22],
+        bool(row[23]),
+        row[24],
+        row[25],
+        load(row[26]),
+        load(row[27]),
+        row[28],
+        row[29],
+        row[30],
+        row[31],
+    )
+
+
+ATTEMPT: Final = "task, step, n, epoch, agent, worker, started_at, ended_at, outcome, result, late"
+
+
+def attempt(row: Row) -> Attempt:
+    """An attempt from a row of `ATTEMPT`."""
+    return Attempt(*row[:9], load(row[9]), load(row[10]))
+
+
+def event(row: Row) -> Event:
+    """An event from (id, at, kind, task, epoch, who, data)."""
+    return Event(*row[:6], json.loads(row[6]))
+
+
+EVENT: Final = """INSERT INTO events (at, kind, task, epoch, who, data)
+    VALUES ({wall}, :kind, :task, :epoch, :who, :data)"""
+
+
+def note(
+    tx: Any, kind: str, task_id: str | None, epoch: int | None, who: str = "", data: Mapping[str, Any] | None = None
+) -> None:
+    """Add a line to the audit log."""
+    tx.run(EVENT, kind=kind, task=task_id, epoch=epoch, who=who, data=dump(data) if data else "{}")
