@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from runner.artifacts import ArtifactStore
     from runner.config import Config
     from runner.model import (
         Agent,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         Route,
         Step,
         StepResult,
-        Task,
         TypeSpec,
         Verdict,
         Worker,
@@ -95,9 +95,7 @@ class TheSix:
         """
 
     @hookspec(firstresult=True)
-    def repair(
-        self, step: Step, result: StepResult, verdicts: Sequence[Verdict], context: Context
-    ) -> Repair | None:
+    def repair(self, step: Step, result: StepResult, verdicts: Sequence[Verdict], context: Context) -> Repair | None:
         """Decide what is done about red verdicts, before the step is called failed.
 
         1. A broken seal is held for a person; nothing repairs it.
@@ -110,14 +108,16 @@ class TheSix:
         """
 
     @hookspec(firstresult=True)
-    def upload_artifact(self, artifact: Artifact, source: Path, context: Context | None) -> Artifact | None:
+    def upload_artifact(
+        self, artifact: Artifact, source: Path, store: ArtifactStore, context: Context | None
+    ) -> Artifact | None:
         """Store a file as an artifact.
 
         1. The artifact store of the configuration takes the bytes, and checks size and digest.
         2. The metadata is committed under the claim's fence; a stale holder's artifact is not listed.
 
-        Parameters: `artifact` with name and media type; `source` the file; `context` of the attempt, None
-        for an upload by a person.
+        Parameters: `artifact` with name and media type; `source` the file; `store` the artifact store of
+        the configuration; `context` of the attempt, None for an upload by a person.
 
         Returns the artifact with `ref`, `size`, `sha256`; the first answer is used. An exception fails
         the upload with its message; the step's outcome is `crashed`.
@@ -181,7 +181,7 @@ class Around:
 
         1. `file:///DIR` is built in.
 
-        Returns the store, or None when the URL is not this plugin's.
+        Returns a `runner.artifacts.ArtifactStore`, or None when the URL is not this plugin's.
         """
 
     @hookspec(firstresult=True)

@@ -15,6 +15,7 @@ JSON = dict[str, Any]
 
 Expects = Literal["changes", "answer", "none"]
 Workplace = Literal["worktree", "cwd"]
+Permission = Literal["read-only", "edit", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What to do about red verdicts: `rerun` the step's checks, let an `agent` run `step`, `hold` for a person, `fail`."""
+    """What to do about red verdicts: `rerun` the checks, let an `agent` run `step`, `hold` for a person, `fail`."""
 
     action: Literal["rerun", "agent", "hold", "fail"]
     step: Step | None = None
@@ -193,10 +194,13 @@ class CheckSpec:
 class Agent:
     """A named way to call an agent CLI, as data.
 
-    `argv` and `resume` are templates (`{model}`, `{session}`, `{permissions…}` words are replaced);
-    the prompt goes in on stdin when `prompt` is "stdin". `format` names an output reader, `strip`
-    variables (globs) removed from the environment, `env` those set. `errors` maps known error texts
-    (regular expressions) to outcomes. `reader` makes the output reader that a plugin brings along.
+    `argv` and `resume` are the words after `program`: the word `{permissions}` becomes those of the
+    step's level, `{model}` becomes `model_flag` when a model is chosen (else nothing), `{session}` and
+    `{prompt}` are filled in anywhere. The prompt goes in on stdin when `prompt` is "stdin". `format`
+    names an output reader, `strip` variables (globs; `!GLOB` keeps) removed from the environment, `env`
+    those set, `root_env` those set as well for root with full permission. `errors` maps known error
+    texts (regular expressions) to outcomes. `linger`: seconds it may live after its final event.
+    `reader` makes the output reader that a plugin brings along.
     """
 
     name: str
@@ -208,12 +212,14 @@ class Agent:
     model: str | None = None
     model_flag: tuple[str, ...] = ()
     permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    permission: Literal["read-only", "edit", "full"] = "edit"
+    permission: Permission = "edit"
     env: Mapping[str, str] = field(default_factory=dict)
+    root_env: Mapping[str, str] = field(default_factory=dict)
     strip: tuple[str, ...] = ()
     account: str | None = None
     timeout: float | None = None
     silence: float | None = None
+    linger: float | None = 30.0
     errors: Mapping[str, str] = field(default_factory=dict)
     reader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 
@@ -300,7 +306,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a step: `(task, step, n)` with the epoch it ran under; `result` JSON once it ended; `late` evidence."""
+    """One try of a step: `(task, step, n)` and the epoch it ran under; `result` once it ended; `late` evidence."""
 
     task: str
     step: str
@@ -409,8 +415,8 @@ class ProcessResult:
     """How a process that `Context.process` ran ended.
 
     `exit_code` is negative for a signal (as in subprocess). `limit` names the limit that ended it
-    (`timeout`, `stalled`) or None. `stdout`, `stderr` are the redacted logs; `survivors` the number of
-    descendants that had to be ended; `seconds` wall time.
+    (`timeout`, `stalled`; `ended` by `Context.end`) or None. `stdout`, `stderr` are the redacted logs;
+    `survivors` the number of descendants that had to be ended; `seconds` wall time.
     """
 
     exit_code: int
@@ -443,6 +449,8 @@ class Context(Protocol):
     """Writes one line for people to the attempt's log."""
     previous: Sequence[Attempt]
     """Earlier attempts of this step, oldest first."""
+    base: str | None
+    """The commit or tree that the step (its first attempt) started from; None without a repository."""
 
     def process(
         self,
@@ -458,9 +466,26 @@ class Context(Protocol):
     ) -> ProcessResult:
         """Run a program in a tree that the slot's keeper owns; return when the tree is empty.
 
-        `stdin` None is an empty input. Logs are `<name->stdout.log` and `<name->stderr.log` in `folder`.
+        `env` replaces `self.env` when given. `stdin` None is an empty input. Logs are
+        `<name->stdout.log` and `<name->stderr.log` in `folder`.
         `on_output` gets redacted stdout as it comes. Raises Cancelled or LostClaim after ending the tree.
         """
+        ...
+
+    def end(self) -> None:
+        """End what `process` runs now (any thread): TERM, grace, KILL; it returns with the limit "ended"."""
+        ...
+
+    def agent(self, name: str | None = None) -> Agent:
+        """The agent of that name, None: the configured default, with its reader. UsageError suggests near names."""
+        ...
+
+    def enrich(self, step: Step, prompt: str) -> str:
+        """The prompt with what the plugins' `enrich_prompt` append."""
+        ...
+
+    def redact(self, text: str) -> str:
+        """The text without known secrets: for what a handler writes to disk itself."""
         ...
 
     def artifact(self, path: Path, name: str | None = None, type: str | None = None) -> Artifact:
