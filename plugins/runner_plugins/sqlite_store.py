@@ -271,10 +271,10 @@ class SqliteStore:
             tx.db.execute(f"PRAGMA user_version={schema.VERSION}")
         return done
 
-    def explain_claim(self) -> str:
-        """The plan of the statement that claims (for tests)."""
+    def explain_claim(self) -> list[str]:
+        """The plan of the statement that claims, a line a step (for tests)."""
         rows = self._writer.execute("EXPLAIN QUERY PLAN " + _sql(PICK), {"lanes": "[1]"}).fetchall()
-        return "\n".join(row[3] for row in rows)
+        return [row[3] for row in rows]
 
     def close(self) -> None:
         """Close every connection and remove the socket."""

@@ -102,11 +102,13 @@ class StartAttempt(Op):
     """Write down an attempt before its process starts (fence required) → int, the attempt's n.
 
     The task becomes `in_progress`; n is one more than the task's last one, repairs included.
+    `home` is the machine that has the workspace: the task stays there until it is retried `anywhere`.
     """
 
     step: str = "main"
     agent: str | None = None
     repair: bool = False
+    home: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -122,7 +124,7 @@ class FinishAttempt(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle(Op):
-    """End the claim with an outcome (fence required) → str, the task's new status.
+    """End the claim with an outcome (fence required) → str, the task's new status. An open attempt ends with it.
 
     The table of outcomes (`runner.store.transitions`) decides the status and the counters. `result` is
     what `runner show` prints. `retry_at` (Unix seconds) is for rate_limited and auth, and parks the

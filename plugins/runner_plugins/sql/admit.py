@@ -16,7 +16,7 @@ from runner_plugins.sql.rows import load, note
 if TYPE_CHECKING:
     from runner_plugins.sql.tx import Row, Tx
 
-WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, type, account, requires, epoch, status
+WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, type, account, requires, epoch, status, home
     FROM tasks WHERE seq = :seq"""
 UNMET = "SELECT 1 FROM deps WHERE child = :seq AND met = 0 LIMIT 1"
 UNIT = "SELECT parallel, home FROM units WHERE id = :unit{lock}"
@@ -35,6 +35,8 @@ NEXT_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked
     ORDER BY rank, seq LIMIT 1"""
 NEXT_OF_KEY = """SELECT seq FROM tasks WHERE limit_key = :limit_key AND project = :project AND status = 'blocked'
     AND blocked_by = 'key' ORDER BY rank, seq LIMIT 1"""
+HOME = "UPDATE tasks SET home = :home WHERE seq = :seq"
+UNIT_HOME = "UPDATE units SET home = :home WHERE id = :unit"
 OPEN_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status IN ('pending') AND blocked_by IS NULL"""
 
 
@@ -42,16 +44,16 @@ def admit(tx: Tx, seq: int) -> str:
     """Let the task run or wait: sets and returns its status. The row must be locked or new."""
     row = tx.one(WAITS, seq=seq)
     assert row is not None
-    _, task_id, project, unit, limit_key, not_before, rank, machine, type_, account, requires, epoch, was = row
+    _, task_id, project, unit, limit_key, not_before, rank, machine, type_, account, requires, epoch, was, home = row
     if tx.one(UNMET, seq=seq):
         return _block(tx, seq, "deps")
     if not_before is not None and not_before > tx.clock()[1]:
         tx.run(SET_SCHEDULED, seq=seq)
         return SCHEDULED
-    home = None
     if unit is not None:
         tx.lock(f"unit:{unit}")
-        parallel, home = tx.one(UNIT, unit=unit) or (0, None)
+        parallel, unit_home = tx.one(UNIT, unit=unit) or (0, None)
+        home = home or unit_home
         if tx.one(UNIT_CLAIM, id=f"unit:{unit}"):
             return _block(tx, seq, "unit")
         if not parallel and not _step_ahead(tx, tx.one(UNIT_BUSY, unit=unit, seq=seq), rank, "unit"):
@@ -97,13 +99,22 @@ def _next(tx: Tx, row: Row | None) -> None:
         admit(tx, row[0])
 
 
+def stay(tx: Tx, seq: int, unit: str | None, home: str) -> None:
+    """The workspace is on this machine: the task, and what its unit brings later, go on there."""
+    tx.run(HOME, home=home, seq=seq)
+    if unit is not None:
+        tx.run(UNIT_HOME, home=home, unit=unit)
+
+
 def hide_unit(tx: Tx, unit: str) -> None:
     """A claim from outside took the unit: its pending tasks wait."""
     for (seq,) in tx.all(OPEN_OF_UNIT, unit=unit):
         tx.run(SET_BLOCKED + " AND status = 'pending'", seq=seq, why="unit")
 
 
-BLOCKED_OF_UNIT = "SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit' ORDER BY rank, seq"
+BLOCKED_OF_UNIT = (
+    "SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit' ORDER BY rank, seq"
+)
 
 
 def show_unit(tx: Tx, unit: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner_plugins.sql.rows import dump, note
+from runner_plugins.sql.admit import stay
+from runner_plugins.sql.rows import dump, load, note
 
 if TYPE_CHECKING:
     from runner.store import FinishAttempt, LateEvidence, StartAttempt
@@ -39,6 +40,8 @@ def start(tx: Tx, op: StartAttempt, held: Held) -> int:
         worker=held.worker,
         repair=int(op.repair),
     )
+    if op.home is not None:
+        stay(tx, held.seq, held.unit, op.home)
     note(tx, "attempt.started", held.id, held.epoch, held.worker, {"n": n, "worker": held.worker, **op.data})
     return n
 
@@ -60,6 +63,7 @@ def late(tx: Tx, op: LateEvidence) -> bool:
     row = tx.one(OWN, task=op.task, epoch=op.epoch)
     if row is None:
         return False
-    tx.run(LATE, task=op.task, n=row[0], late=dump({"late": True, **op.data}))
+    entries = [*(load(row[1]) or {"entries": []})["entries"], op.data]
+    tx.run(LATE, task=op.task, n=row[0], late=dump({"late": True, "entries": entries}))
     note(tx, "attempt.late", op.task, op.epoch, "", {"n": row[0]})
     return True

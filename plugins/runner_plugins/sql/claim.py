@@ -20,8 +20,8 @@ HELD_TYPE = "SELECT count(*) FROM claims WHERE project = :project AND type = :na
 HELD_ACCOUNT = "SELECT count(*) FROM claims WHERE project = :project AND account = :name"
 TAKE = f"""UPDATE tasks SET status = 'claimed', epoch = epoch + 1, cancel = 0, blocked_by = NULL
     WHERE seq = :seq RETURNING {rows.COLUMNS}"""
-HOLD = """INSERT INTO claims (id, epoch, worker, machine, host, project, type, account, lease_until, boot, since)
-    VALUES (:id, :epoch, :worker, :machine, :host, :project, :type, :account, {now} + :lease, {boot}, {wall})"""
+HOLD = """INSERT INTO claims (id, epoch, worker, machine, host, project, type, account, lease_until, lease, boot, since)
+    VALUES (:id, :epoch, :worker, :machine, :host, :project, :type, :account, {now} + :lease, :lease, {boot}, {wall})"""
 
 
 class Limits:
@@ -105,7 +105,9 @@ def _take(tx: Tx, op: ClaimTasks, seq: int, limits: Limits) -> Claim:
     return Claim(name, task.epoch, op.lease, task)
 
 
-ADD_UNIT = """INSERT INTO units (id, project, status, data) VALUES (:id, :project, 'todo', '{}') ON CONFLICT DO NOTHING"""
+ADD_UNIT = (
+    """INSERT INTO units (id, project, status, data) VALUES (:id, :project, 'todo', '{}') ON CONFLICT DO NOTHING"""
+)
 UNIT = "SELECT epoch, status FROM units WHERE id = :id{lock}"
 UNIT_HELD = "SELECT 1 FROM claims WHERE id = :id"
 UNIT_RUNNING = "SELECT 1 FROM tasks WHERE unit = :unit AND status IN ('claimed', 'in_progress') LIMIT 1"

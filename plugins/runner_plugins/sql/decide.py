@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.errors import Conflict, NotFound
-from runner.statuses import CANCELLED, DONE, FAILED, HELD, NEEDS_HUMAN, PENDING, PLANNING, TERMINAL
+from runner.errors import Conflict, NotFound, UsageError, suggestion
+from runner.statuses import CANCELLED, DONE, FAILED, HELD, NEEDS_HUMAN, PENDING, TERMINAL
 from runner_plugins.sql.admit import admit, step_aside
 from runner_plugins.sql.rows import dump, load, note
 from runner_plugins.sql.settle import OUTBOX
@@ -25,8 +25,11 @@ CLOSE = """UPDATE tasks SET status = :status, outcome = :outcome, question = NUL
     finished_at = {wall} WHERE seq = :seq"""
 KEY_TAKEN = """SELECT id FROM tasks WHERE project = :project AND key = :key AND seq <> :seq
     AND status NOT IN ('done', 'failed', 'cancelled')"""
-NO_HOME = "UPDATE units SET home = NULL WHERE id = :unit"
+NO_HOME = "UPDATE tasks SET home = NULL WHERE seq = :seq"
+NO_UNIT_HOME = "UPDATE units SET home = NULL WHERE id = :unit"
 PUBLISHED = "UPDATE tasks SET publish = NULL WHERE id = :id AND epoch = :epoch"
+
+_DECISIONS = (PENDING, DONE, FAILED)
 
 
 def _find(tx: Tx, task: str) -> Row:
@@ -58,8 +61,11 @@ def retry(tx: Tx, op: RetryTask) -> str:
     row = _find(tx, op.task)
     if row[1] in HELD:
         raise Conflict(f"task {op.task} is {row[1]}", f"cancel it first: `runner cancel {op.task}`")
-    if op.anywhere and row[4] is not None:
-        tx.run(NO_HOME, unit=row[4])
+    if row[1] == PENDING and not op.anywhere:
+        return PENDING
+    if op.anywhere:
+        tx.run(NO_HOME, seq=row[0])
+        tx.run(NO_UNIT_HOME, unit=row[4])
     return _again(tx, op.task, row, None, op.by, "task.retried", {})
 
 
@@ -81,10 +87,12 @@ def resolve(tx: Tx, op: ResolveTask) -> str:
     row = _find(tx, op.task)
     seq, status, epoch, project, unit, limit_key, children, _, result = row
     data = {"to": op.to, "notes": op.notes}
+    if op.to not in _DECISIONS:
+        raise UsageError(f"a task can't be resolved as '{op.to}'", suggestion(op.to, _DECISIONS))
     if status in HELD:
         raise Conflict(f"task {op.task} is {status}", f"cancel it first: `runner cancel {op.task}`")
-    if status not in (NEEDS_HUMAN, FAILED, PLANNING):
-        raise Conflict(f"task {op.task} is {status}", "only needs_human, failed and planning tasks take a decision")
+    if status not in (NEEDS_HUMAN, FAILED):
+        raise Conflict(f"task {op.task} is {status}", "only needs_human and failed tasks take a decision")
     if op.to == PENDING:
         return _again(tx, op.task, row, op.answer, op.by, "task.resolved", data)
     verdict = {"by": op.by, "to": op.to, "notes": op.notes}

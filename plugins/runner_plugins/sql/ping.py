@@ -106,5 +106,3 @@ class Pings:
         for fd in self._wake:
             with contextlib.suppress(OSError):
                 os.close(fd)
-
-

@@ -30,7 +30,9 @@ HOLDING = """SELECT data, {now} - seen, boot FROM workers
     WHERE host = :host AND id IN (SELECT worker FROM claims WHERE host = :host) ORDER BY id"""
 PUBLISH = f"""SELECT {rows.QUALIFIED} FROM tasks t WHERE t.publish IS NOT NULL
     ORDER BY t.seq LIMIT 100"""
-EVENTS = "SELECT id, at, kind, task, epoch, who, data FROM events WHERE id > :after{safe_events} ORDER BY id LIMIT :limit"
+EVENTS = (
+    "SELECT id, at, kind, task, epoch, who, data FROM events WHERE id > :after{safe_events} ORDER BY id LIMIT :limit"
+)
 EVENTS_OF = """SELECT id, at, kind, task, epoch, who, data FROM events
     WHERE task = :task AND id > :after{safe_events} ORDER BY id LIMIT :limit"""
 WAITS = """SELECT CASE WHEN EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND lane IN @lanes)
@@ -258,9 +260,7 @@ class Records:
         found = self._db.rows(ARTIFACT, ref=ref)
         return records.artifact_of(found[0]) if found else None
 
-    def artifacts(
-        self, project: str | None = None, unit: str | None = None, task: str | None = None
-    ) -> list[Artifact]:
+    def artifacts(self, project: str | None = None, unit: str | None = None, task: str | None = None) -> list[Artifact]:
         found = self._db.rows(ARTIFACTS, project=project or "", unit=unit or "", task=task or "")
         return [records.artifact_of(row) for row in found]
 
@@ -268,4 +268,12 @@ class Records:
 def _unit(row: Row) -> dict[str, Any]:
     data = load(row[1])
     status, epoch, parallel, home = row[3:7]
-    return {**data, "id": row[0], "project": row[2], "status": status, "epoch": epoch, "parallel": bool(parallel), "home": home}
+    return {
+        **data,
+        "id": row[0],
+        "project": row[2],
+        "status": status,
+        "epoch": epoch,
+        "parallel": bool(parallel),
+        "home": home,
+    }

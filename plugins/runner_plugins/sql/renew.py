@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from runner.store import Forget, Register, Renew
     from runner_plugins.sql.tx import Tx
 
-EXTEND = """UPDATE claims SET lease_until = {now} + :lease, boot = {boot}
+EXTEND = """UPDATE claims SET lease_until = {now} + :lease, lease = :lease, boot = {boot}
     WHERE id = :id AND epoch = :epoch"""
 CANCELLED = "SELECT cancel FROM tasks WHERE id = :id"
 SEEN = "UPDATE workers SET seen = {now}, boot = {boot} WHERE id = :id"
 STAMP = """INSERT INTO meta (name, value) VALUES ('renewed', :value)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
-LEASE = """INSERT INTO meta (name, value) VALUES ('lease', :value)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value <> excluded.value"""
 REGISTER = """INSERT INTO workers (id, machine, host, project, data, seen, boot)
     VALUES (:id, :machine, :host, :project, :data, {now}, {boot})
     ON CONFLICT (id) DO UPDATE SET machine = excluded.machine, host = excluded.host, project = excluded.project,
@@ -36,7 +34,6 @@ def renew(tx: Tx, op: Renew) -> list[Renewal]:
         answers.append(Renewal(claim.id, claim.epoch, ok, bool(row and row[0])))
     tx.run(SEEN, id=op.worker)
     stamp(tx)
-    tx.run(LEASE, value=dump(op.lease))
     return answers
 
 

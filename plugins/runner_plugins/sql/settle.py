@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.statuses import CANCELLED, DONE, NEEDS_HUMAN, PENDING, SCHEDULED, TERMINAL
+from runner.errors import UsageError, suggestion
+from runner.statuses import CANCELLED, DONE, NEEDS_HUMAN, OUTCOMES, PENDING, SCHEDULED, TERMINAL
 from runner.store.transitions import interrupted, settled
-from runner_plugins.sql.admit import admit, show_unit, step_aside
+from runner_plugins.sql.admit import admit, show_unit, stay, step_aside
 from runner_plugins.sql.attempts import interrupt
 from runner_plugins.sql.rows import dump, note
 
@@ -21,12 +22,13 @@ END = """UPDATE tasks SET status = :status, outcome = :outcome, attempts = :atte
 HAND_BACK = """UPDATE tasks SET status = :status, interruptions = :interruptions, cancel = 0, blocked_by = NULL,
     question = COALESCE(:question, question), epoch = epoch + :bump,
     finished_at = CASE WHEN :final = 1 THEN {wall} ELSE NULL END WHERE seq = :seq"""
+END_ATTEMPT = """UPDATE attempts SET ended_at = {wall}, outcome = :outcome, result = :result
+    WHERE task = :task AND epoch = :epoch AND outcome IS NULL"""
 DROP = "DELETE FROM claims WHERE id = :id"
 OUTBOX = "INSERT INTO outbox (parent) VALUES (:seq) ON CONFLICT DO NOTHING"
 PARK = """INSERT INTO accounts (project, name, parked_until, reason) VALUES (:project, :name, :until, :reason)
     ON CONFLICT (project, name) DO UPDATE SET parked_until = excluded.parked_until, reason = excluded.reason
     WHERE accounts.parked_until < excluded.parked_until"""
-HOME = "UPDATE units SET home = :home WHERE id = :unit"
 
 _PARKED_SECONDS = 300.0
 """How long an account rests when the limit did not say when it ends."""
@@ -34,9 +36,11 @@ _PARKED_SECONDS = 300.0
 
 def settle(tx: Tx, op: Settle, held: Held) -> str:
     """Close the claim; what the outcome becomes is `runner.store.transitions`'s to say."""
+    if op.outcome not in OUTCOMES or op.outcome == "lost_claim":
+        raise UsageError(f"no holder may settle with the outcome '{op.outcome}'", suggestion(op.outcome, OUTCOMES))
     after = settled(op.outcome, held.attempts, held.attempts_max, op.repairable)
     status = after.status
-    if status == PENDING and held.cancel:
+    if status in (PENDING, SCHEDULED) and held.cancel:
         status = CANCELLED
     not_before = None
     if status == SCHEDULED:
@@ -51,13 +55,15 @@ def settle(tx: Tx, op: Settle, held: Held) -> str:
         attempts=after.attempts,
         result=dump(op.result),
         question=op.question,
-        publish=dump(op.publish) if op.publish else None,
+        publish=dump({"machine": held.machine, **op.publish}) if op.publish else None,
         not_before=not_before,
         final=int(status in TERMINAL),
     )
     tx.run(DROP, id=f"task:{held.id}")
-    if op.home is not None and held.unit is not None:
-        tx.run(HOME, home=op.home, unit=held.unit)
+    if held.attempt:
+        tx.run(END_ATTEMPT, task=held.id, epoch=held.epoch, outcome=op.outcome, result=dump(op.result))
+    if op.home is not None:
+        stay(tx, held.seq, held.unit, op.home)
     if status == DONE and held.children:
         tx.run(OUTBOX, seq=held.seq)
     if status == PENDING:

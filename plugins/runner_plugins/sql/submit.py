@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.errors import Conflict, NotFound
-from runner.statuses import DONE, PENDING, PLANNING
+from runner.statuses import BLOCKED, DONE, PENDING, PLANNING
 from runner.store import Submitted
 from runner_plugins.sql import lanes
 from runner_plugins.sql.admit import admit
@@ -44,6 +44,7 @@ def submit(tx: Tx, op: SubmitTasks) -> list[Submitted]:
     """Add tasks, all or none."""
     there = _existing(tx, [t.id for t in op.tasks])
     plain: list[dict[str, Any]] = []
+    careful: dict[int, NewTask] = {}
     done: list[Submitted] = []
     routes: dict[tuple[Any, ...], int] = {}
     for task in op.tasks:
@@ -66,10 +67,13 @@ def submit(tx: Tx, op: SubmitTasks) -> list[Submitted]:
             plain.append(row)
             done.append(Submitted(task.id, PENDING, True))
             continue
-        if plain:
-            _flush(tx, plain)
-        done.append(Submitted(task.id, _careful(tx, task, row), True))
+        row["status"], row["blocked_by"] = (PLANNING, None) if task.planning else (BLOCKED, "deps")
+        plain.append(row)
+        careful[len(done)] = task
+        done.append(Submitted(task.id, row["status"], True))
     _flush(tx, plain)
+    for place, status in _careful(tx, careful).items():
+        done[place] = Submitted(done[place].id, status, True)
     if any(one.created and one.status == PENDING for one in done):
         tx.woken.add("work")
     return done
@@ -132,24 +136,40 @@ def _flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     tx.many(ADD, rows)
-    tx.many(EVENT, [{"kind": "task.submitted", "task": r["id"], "epoch": 0, "who": r["by"], "data": "{}"} for r in rows])
+    tx.many(
+        EVENT, [{"kind": "task.submitted", "task": r["id"], "epoch": 0, "who": r["by"], "data": "{}"} for r in rows]
+    )
     rows.clear()
 
 
-def _careful(tx: Tx, task: NewTask, row: dict[str, Any]) -> str:
-    """A task that may have to wait: inserted out of the claim's sight, then admitted."""
-    if task.unit is not None:
-        tx.run(ADD_UNIT, id=task.unit, project=task.project)
-    parents = _parents(tx, task)
-    row["status"], row["blocked_by"] = ("planning", None) if task.planning else ("blocked", "deps")
-    _flush(tx, [row])
-    found = tx.one(SEQ, id=task.id)
-    assert found is not None
-    seq = int(found[0])
-    for parent, status in parents:
-        tx.run(MARK_PARENT, seq=parent)
-        tx.run(ADD_DEP, child=seq, parent=parent, met=int(status == DONE))
-    return PLANNING if task.planning else admit(tx, seq)
+def _careful(tx: Tx, tasks: dict[int, NewTask]) -> dict[int, str]:
+    """Tasks that may have to wait: they are in, out of the claim's sight; now their parents, then admission."""
+    _refuse_cycles(tasks)
+    seqs: dict[int, int] = {}
+    for place, task in tasks.items():
+        if task.unit is not None:
+            tx.run(ADD_UNIT, id=task.unit, project=task.project)
+        found = tx.one(SEQ, id=task.id)
+        assert found is not None
+        seqs[place] = int(found[0])
+    for place, task in tasks.items():
+        for parent, status in _parents(tx, task):
+            tx.run(MARK_PARENT, seq=parent)
+            tx.run(ADD_DEP, child=seqs[place], parent=parent, met=int(status == DONE))
+    return {p: PLANNING if tasks[p].planning else admit(tx, seq) for p, seq in seqs.items()}
+
+
+def _refuse_cycles(tasks: dict[int, NewTask]) -> None:
+    """Only tasks of one submit can wait for each other in a circle."""
+    own = {task.id: task.after for task in tasks.values() if task.after}
+    if not any(name in own for after in own.values() for name in after):
+        return
+    from graphlib import CycleError, TopologicalSorter  # rarely needed
+
+    try:
+        TopologicalSorter(own).prepare()
+    except CycleError as error:
+        raise Conflict("tasks wait for each other: " + " → ".join(error.args[1]), "break the circle") from None
 
 
 def _parents(tx: Tx, task: NewTask) -> list[tuple[int, str]]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from runner.store import Ticked
 from runner_plugins.sql import fences
 from runner_plugins.sql.admit import admit
-from runner_plugins.sql.renew import stamp
 from runner_plugins.sql.rows import dump, load
 from runner_plugins.sql.settle import drop_unit, hand_back
 
@@ -30,9 +29,10 @@ DELIVERED = "DELETE FROM outbox WHERE parent = :parent"
 META = "SELECT value FROM meta WHERE name = :name"
 PUT_META = """INSERT INTO meta (name, value) VALUES (:name, :value)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
-EXPIRED = """SELECT id, epoch, worker, 0 FROM claims WHERE {expired} ORDER BY id LIMIT :batch"""
-OF_DEAD = """SELECT id, epoch, worker, 1 FROM claims WHERE worker IN @dead ORDER BY id LIMIT :batch"""
+EXPIRED = """SELECT id, epoch, worker, 0, lease FROM claims WHERE {expired} ORDER BY id LIMIT :batch"""
+OF_DEAD = """SELECT id, epoch, worker, 1, lease FROM claims WHERE worker IN @dead ORDER BY id LIMIT :batch"""
 STILL = "SELECT 1 FROM claims WHERE id = :id AND epoch = :epoch AND ({expired} OR :dead = 1)"
+NEWEST = "SELECT max(lease_until - lease) FROM claims WHERE boot = {boot}"
 FORGET_DEAD = "DELETE FROM workers WHERE id IN @dead AND id NOT IN (SELECT worker FROM claims)"
 OLD_ANSWERS = """DELETE FROM requests WHERE id IN
     (SELECT id FROM requests WHERE at < {wall} - 3600 ORDER BY at LIMIT :batch)"""
@@ -76,9 +76,10 @@ def _deliver(tx: Tx, batch: int) -> int:
 def _reclaim(tx: Tx, op: Tick) -> list[str]:
     found = {row[0]: row for row in (tx.all(OF_DEAD, dead=list(op.dead), batch=op.batch) if op.dead else ())}
     expired = [row for row in tx.all(EXPIRED, batch=op.batch) if row[0] not in found]
-    if expired and not _store_was_away(tx):
-        found.update((row[0], row) for row in expired)
-    taken = [name for name, epoch, worker, dead in found.values() if _take_back(tx, name, epoch, worker, dead)]
+    if expired:
+        away = _Silence(tx)
+        found.update((row[0], row) for row in expired if not away.excuses(row[4]))
+    taken = [name for name, epoch, worker, dead, _ in found.values() if _take_back(tx, name, epoch, worker, dead)]
     if op.dead:
         tx.run(FORGET_DEAD, dead=list(op.dead))
     return taken
@@ -100,24 +101,40 @@ def _take_back(tx: Tx, name: str, epoch: int, worker: str, dead: int) -> bool:
     return True
 
 
-def _store_was_away(tx: Tx) -> bool:
-    """Whether expired leases may be the store's own fault: nobody renewed for longer than the longest lease asked.
+class _Silence:
+    """How long nobody renewed anything: after more than a lease of that, the store itself may have been away.
 
-    Then holders get one more such time, counted from when this was first seen.
+    Then a holder gets one more lease to come back, counted from when this was first seen.
     """
-    now = tx.clock()[0]
-    renewed, boot = load((tx.one(META, name="renewed") or ("[0, null]",))[0])
-    until, grace_boot = load((tx.one(META, name="grace") or ("[0, null]",))[0])
-    if grace_boot == tx.boot and now < until:
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._now = tx.clock()[0]
+        renewed, boot = self._meta("renewed")
+        newest = tx.one(NEWEST)
+        heard = [renewed] if boot == tx.boot else []
+        heard += [newest[0]] if newest and newest[0] is not None else []
+        # Nobody was ever heard of in this boot: every holder of before is gone.
+        self._silent = self._now - max(heard) if heard else 0.0
+        since, grace_boot = self._meta("silence")
+        self._since = since if grace_boot == tx.boot else None
+
+    def _meta(self, name: str) -> tuple[float, str | None]:
+        row = self._tx.one(META, name=name)
+        at, boot = load(row[0]) if row else (0.0, None)
+        return at, boot
+
+    def excuses(self, lease: float) -> bool:
+        """Whether a claim of this lease that ran out is left alone for now."""
+        if self._since is not None and self._now < self._since + lease:
+            return True
+        if self._since is not None and self._silent >= self._now - self._since:
+            return False  # still nobody: the extra lease is over
+        if self._silent <= lease:
+            return False
+        self._since = self._now
+        self._tx.run(PUT_META, name="silence", value=dump([self._now, self._tx.boot]))
         return True
-    lease = float(load((tx.one(META, name="lease") or ("300",))[0]))
-    if boot == tx.boot and now - renewed <= lease:
-        return False
-    if boot != tx.boot:
-        return False  # another boot of this host: every holder of then is gone
-    tx.run(PUT_META, name="grace", value=dump([now + lease, tx.boot]))
-    stamp(tx)
-    return True
 
 
 PRUNABLE = """SELECT seq, id FROM tasks t WHERE status IN ('done', 'failed', 'cancelled') AND publish IS NULL
