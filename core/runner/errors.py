@@ -99,6 +99,24 @@ class Cancelled(RunnerError):
     code = "cancelled"
 
 
+class GitError(RunnerError):
+    """A git command failed; the message ends with git's own last line."""
+
+    code = "git"
+
+
+class WorkspaceLost(RunnerError):
+    """The worktree is not the one the runner made (moved, replaced, `.git` gone): nothing was written by git."""
+
+    code = "workspace_lost"
+
+
+class SnapshotFailed(RunnerError):
+    """A snapshot could not be taken; the workspace may not be deleted until one can."""
+
+    code = "snapshot_failed"
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` when a known name is near, else the list of known names."""
     names = sorted(known)
