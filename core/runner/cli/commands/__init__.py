@@ -1,0 +1,1 @@
+"""The commands: one file each, exporting `command`; listed in `runner.cli.table`."""

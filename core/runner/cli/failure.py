@@ -1,0 +1,138 @@
+"""The way out for every error: one line for people, an object for programs, the right exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from runner import statuses
+from runner.cli import output
+from runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    from runner.cli.invocation import Invocation
+
+EXIT_PIPE = 141
+"""What a shell shows for a program that SIGPIPE ended: the reader (`| head`) had enough."""
+
+
+def report(error: BaseException, inv: Invocation) -> int:
+    """Tell about an error in the form of this call → the exit code."""
+    if isinstance(error, SystemExit):
+        return (
+            error.code
+            if isinstance(error.code, int)
+            else 0
+            if error.code is None
+            else _tell(str(error.code), "", "error", 1, inv)
+        )
+    if isinstance(error, BrokenPipeError):
+        _drop_stdout()
+        return EXIT_PIPE
+    if isinstance(error, click.exceptions.Abort) and isinstance(error.__cause__, EOFError):
+        return _tell("the input ended before the question was answered", "answer with flags", "usage", 2, inv)
+    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+        output.write_talk("interrupted")
+        return statuses.EXIT_INTERRUPTED
+    if isinstance(error, RunnerError):
+        _trace(error, inv)
+        return _tell(error.message, error.hint, error.code, error.exit_code, inv)
+    if isinstance(error, click.ClickException):
+        return _click(error, inv)
+    if isinstance(error, OSError) and sys.stdout is not None and error.filename is None and _stdout_is_full(error):
+        _drop_stdout()
+        return _tell(f"can't write the output: {error.strerror}", "", "error", statuses.EXIT_FAILED, inv)
+    return _unexpected(error, inv)
+
+
+def _stdout_is_full(error: OSError) -> bool:
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)
+
+
+def _drop_stdout() -> None:
+    # Python flushes stdout once more as it exits, and would complain.
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError:
+        pass
+
+
+def wants_json(inv: Invocation) -> bool:
+    """Whether this call asked for JSON, found without parsing: the error may be in the parsing."""
+    argv = list(inv.argv[: inv.argv.index("--")] if "--" in inv.argv else inv.argv)
+    for i in reversed(range(len(argv))):
+        word = argv[i + 1] if argv[i] == "--format" and i + 1 < len(argv) else argv[i]
+        if argv[i].startswith("--format"):
+            return word.removeprefix("--format=") in ("json", "jsonl")
+    return os.environ.get("RUNNER_FORMAT", "") in ("json", "jsonl")
+
+
+def _tell(message: str, hint: str, code: str, exit_code: int, inv: Invocation) -> int:
+    if wants_json(inv):
+        try:
+            output.write_json(
+                {"error": {"code": code, "message": message, "hint": hint}}, lines="jsonl" in " ".join(inv.argv)
+            )
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            _drop_stdout()
+        return exit_code
+    # A suggestion belongs to its sentence; advice gets a line of its own.
+    near = hint.startswith(("did you mean", "known:"))
+    output.write_talk(f"error: {message} ({hint})" if near else f"error: {message}")
+    if hint and not near:
+        output.write_talk(f"hint: {hint}")
+    return exit_code
+
+
+def _click(error: click.ClickException, inv: Invocation) -> int:
+    message = error.format_message().rstrip(".")
+    hint = ""
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "runner"
+        hint = f"see: {path} --help"
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option: {error.option_name}"
+        if error.possibilities:
+            hint = f"did you mean '{sorted(error.possibilities)[0]}'?"
+    return _tell(message[:1].lower() + message[1:], hint, "usage", statuses.EXIT_USAGE, inv)
+
+
+def _trace(error: BaseException, inv: Invocation) -> None:
+    if inv.verbose:
+        import traceback
+
+        output.write_talk("".join(traceback.format_exception(error)).rstrip())
+
+
+def _unexpected(error: BaseException, inv: Invocation) -> int:
+    """A mistake of ours: one line that names a file with the traceback."""
+    import platform
+    import time
+    import traceback
+
+    from runner import __version__
+    from runner.project import state_root
+
+    text = "".join(traceback.format_exception(error))
+    _trace(error, inv)
+    summary = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    try:
+        folder = state_root() / "reports"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        head = f"runner {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        path.write_text(head + text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, RunnerError):
+        if not inv.verbose:
+            output.write_talk(text.rstrip())
+        return _tell(summary, "", "internal", statuses.EXIT_FAILED, inv)
+    return _tell(
+        f"{summary}; the report is in {path}", "send it with what you did", "internal", statuses.EXIT_FAILED, inv
+    )

@@ -1,0 +1,127 @@
+"""Writes to stdout and stderr: JSON, lines, tables; whatever the locale, the terminal or the pipe is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+def prepare() -> None:
+    """Make both streams take any text: what an encoding has no sign for is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def write_json(value: Mapping[str, Any], *, lines: bool = False) -> None:
+    """A JSON document: indented, or on one line."""
+    # Readable where stdout is UTF-8 (a lone surrogate becomes its JSON escape there), plain ASCII elsewhere.
+    encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
+    write_line(json.dumps(value, ensure_ascii=encoding != "utf8", indent=None if lines else 2, default=_plain))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    if hasattr(value, "items"):
+        return dict(value.items())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def write_line(text: str = "") -> None:
+    """A line on stdout; nowhere when it is closed."""
+    if sys.stdout is not None:
+        sys.stdout.write(text + "\n")
+
+
+def write_talk(text: str) -> None:
+    """A line on stderr, at once; a closed one is no reason to stop the work."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is, None when it is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return max(20, int(os.environ["COLUMNS"]))
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def clean(value: object) -> str:
+    """A cell's text: one line, no control characters (a payload must not drive the terminal)."""
+    text = "" if value is None else str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        " "
+        if c in "\n\r\t"
+        else c
+        if unicodedata.category(c) not in ("Cc", "Cs", "Cf")
+        else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
+
+
+def width(text: str) -> int:
+    """Columns a text takes: wide signs two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """The text within so many columns, with an ellipsis when something is left out."""
+    if width(text) <= columns:
+        return text
+    kept, used = "", 1
+    for sign in text:
+        used += width(sign)
+        if used > columns:
+            break
+        kept += sign
+    return kept + "…"
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns under their names. On a terminal, wide columns give way until all fits."""
+    cells = [[clean(value) for value in row] for row in rows]
+    if not cells:
+        return
+    sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
+    limit = terminal_width()
+    if limit is not None:
+        sizes = _fit(sizes, [width(name) for name in columns], limit - 2 * (len(columns) - 1))
+    for row in ([name.upper() for name in columns], *cells):
+        padded = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
+        parts = [text + " " * (size - width(text)) for text, size in zip(padded, sizes, strict=True)]
+        write_line("  ".join(parts).rstrip())
+
+
+def _fit(sizes: list[int], least: list[int], room: int) -> list[int]:
+    sizes = list(sizes)
+    while sum(sizes) > room:
+        # The widest gives way first, so that ids and states stay readable.
+        spare = [size - max(4, small) for size, small in zip(sizes, least, strict=True)]
+        if max(spare) <= 0:
+            break
+        widest = max(range(len(sizes)), key=lambda i: (spare[i] > 0, sizes[i]))
+        sizes[widest] -= 1
+    return sizes
