@@ -1,0 +1,15 @@
+"""One PostgreSQL server for this test process, and a template database with the schema in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runner.testing import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    with postgres.serve() as server:
+        yield server
