@@ -71,7 +71,10 @@ class App:
         lenient: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> App:
-        """The App of the project of `start`, if it is in one. `named`: the folder was named, so RUNNER_PROJECT_DIR does not count."""
+        """The App of the project of `start`, if it is in one.
+
+        `named`: the folder was named by the person, so RUNNER_PROJECT_DIR and RUNNER_PROJECT_ID do not count.
+        """
         project = look_for_project(start, named=named)
         config = load_config(project)
         if store is not None:
@@ -82,7 +85,8 @@ class App:
             start=Path(start),
             code=code,
             switches=switches,
-            project_id=project_id or os.environ.get("RUNNER_PROJECT_ID") or None,
+            # A folder that was named is a project of its own, not the one of the task we may be in.
+            project_id=project_id or (None if named else os.environ.get("RUNNER_PROJECT_ID")) or None,
             org=org or os.environ.get("RUNNER_ORGANIZATION_ID") or None,
             lenient=lenient,
             warn=warn,
@@ -112,7 +116,6 @@ class App:
 
                 plugins = Plugins(self._switches, self._warn, lenient=self._lenient)
                 plugins.load(self._project, self.config, code=self.code)
-                plugins.manager.hook.configure(config=self.config)
                 self._plugins = plugins
             return self._plugins
 
@@ -147,9 +150,11 @@ class App:
         return self.registry.agents
 
     def owner(self, hook: str, name: str) -> Callable[..., Any]:
-        """The caller of `run_step` for the owner of the type `name`, or of `verify` for that of the check; wrappers included."""
+        """`run_step` for the owner of the type `name`, or `verify` for that of the check, and all wrappers → one answer."""
+        from runner.owners import call  # pluggy: not before a plugin is needed
+
         owners = {"run_step": self.types.owner, "verify": self.checks.owner}
-        return self.plugins.owner_call(hook, owners[hook](name))
+        return call(self.plugins, hook, owners[hook](name))
 
     @property
     def store_url(self) -> str:

@@ -319,6 +319,7 @@ class Attempt:
     outcome: str | None
     result: Mapping[str, Any] | None
     late: Mapping[str, Any] | None
+    repair: bool = False
 
 
 @dataclass(frozen=True, slots=True)

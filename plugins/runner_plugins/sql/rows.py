@@ -73,12 +73,12 @@ def task(row: Row) -> Task:
     )
 
 
-ATTEMPT: Final = "task, step, n, epoch, agent, worker, started_at, ended_at, outcome, result, late"
+ATTEMPT: Final = "task, step, n, epoch, agent, worker, started_at, ended_at, outcome, result, late, repair"
 
 
 def attempt(row: Row) -> Attempt:
     """An attempt from a row of `ATTEMPT`."""
-    return Attempt(*row[:9], load(row[9]), load(row[10]))
+    return Attempt(*row[:9], load(row[9]), load(row[10]), bool(row[11]))
 
 
 def event(row: Row) -> Event:

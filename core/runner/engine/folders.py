@@ -1,0 +1,27 @@
+"""The view of a run on disk: `runs/<run>/steps/<path>/<n>/`, a file written only when it has content."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def attempt_folder(state: Path, run: str, step: str, n: int) -> Path:
+    """The folder of attempt `n` of a step, made when it is missing."""
+    folder = state / "runs" / run / "steps" / step / str(n)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", errors="surrogateescape")
+    os.replace(part, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,52 @@
+"""From a task's row to the step that runs: its policy, its checks, its key, its environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.model import Check, Policy, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner.app import App
+    from runner.model import Claim, Task
+
+MAIN = "main"
+"""The path of the one step of a lone task."""
+
+
+def policy_of(spec: Mapping[str, Any]) -> Policy:
+    """The policy that was written down at submit."""
+    given = {name: value for name, value in spec.get("policy", {}).items() if value is not None}
+    for name in ("may_edit", "protect", "artifacts"):
+        given[name] = tuple(given.get(name, ()))
+    return Policy(**given)
+
+
+def step_of(app: App, task: Task) -> Step:
+    """The step of a lone task: implicit checks of its type first, then its own."""
+    kind = app.types[task.type]
+    own = tuple(Check(one["type"], one.get("value")) for one in task.spec.get("checks", ()))
+    named = {check.type for check in own}
+    implicit = tuple(check for check in kind.implicit_checks if check.type not in named)
+    payload = dict(task.payload)
+    if task.agent is not None:
+        payload.setdefault("agent", task.agent)
+    return Step(MAIN, task.type, payload, implicit + own, policy_of(task.spec), f"{task.id}/{MAIN}")
+
+
+def contract_env(app: App, claim: Claim, attempt: int, step: Step, machine: str) -> dict[str, str]:
+    """The variables that identify the work to every child (`RUNNER_STEP_KEY` is stable across attempts)."""
+    task = claim.task
+    assert task is not None
+    return {
+        **app.child_env(),
+        "RUNNER_WORK_UNIT_ID": task.unit or task.id,
+        "RUNNER_TASK_ID": task.id,
+        "RUNNER_RUN_ID": task.id,
+        "RUNNER_DEVICE_ID": machine,
+        "RUNNER_ATTEMPT": str(attempt),
+        "RUNNER_STEP_KEY": step.key,
+        "RUNNER_EPOCH": str(claim.epoch),
+    }

@@ -1,0 +1,347 @@
+"""A claimed task from workspace to settlement: the one executor's path for a lone task.
+
+    workspace ─▶ seal ─▶ attempt written down ─▶ run_step ─▶ commit what was left ─▶ seal again, checks
+        ▲                                                                              │
+        └────────────── repair: the same agent, with the evidence ◀── red ─────────────┤
+                                                                                       ▼
+                                       snapshot ─▶ artifacts ─▶ settle (fenced) ─▶ branch
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from runner import artifacts
+from runner.engine import evidence, folders, step, verify
+from runner.engine.context import Stop, TaskContext
+from runner.engine.plan import MAIN, contract_env, step_of
+from runner.engine.seal import Seal, broken, take_seal
+from runner.engine.workplace import Workplace
+from runner.errors import Cancelled, LostClaim, RunnerError, StoreError
+from runner.model import Repair, StepResult, Verdict
+from runner.store import REFUSED, FinishAttempt, LateEvidence, PutArtifact, Release, Settle, StartAttempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.app import App
+    from runner.engine.desk import Desk
+    from runner.keeper import Keeper, Redaction
+    from runner.model import Artifact, Attempt, Claim, Step, Task
+
+_OUTPUT = 4000
+"""Characters of an output that the result keeps; the whole is in the attempt's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a claimed task ended for its worker: the task's new `status` ("" when the claim was lost)."""
+
+    task: Task
+    status: str
+    outcome: str
+    summary: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Tried:
+    """One attempt: its number, context, result and verdicts."""
+
+    n: int
+    context: TaskContext
+    result: StepResult
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def red(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if not verdict.ok]
+
+
+class TaskRun:
+    """Runs one claimed task in the slot's thread."""
+
+    def __init__(
+        self,
+        *,
+        app: App,
+        claim: Claim,
+        desk: Desk,
+        keeper: Keeper,
+        redaction: Redaction,
+        stop: Stop,
+        machine: str,
+        env: Mapping[str, str],
+    ) -> None:
+        assert claim.task is not None
+        self.task: Task = claim.task
+        self._app = app
+        self._claim = claim
+        self._desk = desk
+        self._keeper = keeper
+        self._redaction = redaction
+        self._stop = stop
+        self._machine = machine
+        self._env = env
+        self._place: Workplace | None = None
+        self._seal: Seal | None = None
+        self._tried: Tried | None = None
+        self._kept: list[Artifact] = []
+        self._began = time.monotonic()
+
+    def run(self) -> Ended:
+        """Run to the end. StoreError passes (the worker decides); a lost claim is kept as late evidence."""
+        try:
+            return self._settle(*self._work())
+        except LostClaim:
+            self._keep_late()
+            return self._ended("", "lost_claim", "the claim was lost; what was done is kept as late evidence")
+        except Cancelled:
+            return self._settle_quietly(StepResult("cancelled"), "cancelled")
+        except StoreError:
+            raise
+        except RunnerError as error:
+            return self._settle_quietly(StepResult("crashed", evidence={"error": str(error)}), str(error))
+        except Exception as error:
+            sentence = step.sentence(error)
+            return self._settle_quietly(StepResult("crashed", evidence={"error": sentence}), sentence)
+        finally:
+            if self._place is not None:
+                self._place.close()
+
+    # The work
+
+    def _work(self) -> tuple[Tried, str]:
+        """Attempts until the checks are green or nothing may repair → the last one, and its outcome."""
+        node = step_of(self._app, self.task)
+        previous = self._app.store.queue.attempts(self.task.id) if self.task.attempt else []
+        self._place = Workplace.open(self._app, self._claim, self._app.types[self.task.type].workplace, previous)
+        self._seal = take_seal(self._place.cwd, node.checks, node.policy)
+        todo, repairs, last = node, 0, None
+        while True:
+            tried = self._attempt(todo, previous, last, repairs)
+            outcome = self._judge(node, tried)
+            if outcome != "check_failed":
+                return tried, outcome
+            decision = self._repair(node, tried, repairs)
+            if decision.action not in ("agent", "rerun"):
+                self._block(node, tried)
+                return tried, "check_failed" if decision.action == "fail" else "held"
+            previous = [*previous, *self._now(tried)]
+            repairs, last = repairs + 1, tried
+            todo = replace(decision.step or node, policy=node.policy, key=node.key, checks=node.checks)
+
+    def _attempt(self, todo: Step, previous: Sequence[Attempt], last: Tried | None, repairs: int) -> Tried:
+        """Write the attempt down, then run it."""
+        place = self._place
+        assert place is not None
+        ops: list[Any] = []
+        if last is not None:
+            ops.append(
+                FinishAttempt(fence=self._claim, n=last.n, outcome="check_failed", result=self._result(last, "check_failed"))
+            )
+        home = self._machine if place.stays else None
+        ops.append(StartAttempt(fence=self._claim, step=MAIN, agent=self.task.agent, repair=repairs > 0, home=home))
+        n = int(self._commit(ops)[-1])
+        folder = folders.attempt_folder(self._app.project.state, self.task.id, MAIN, n)
+        context = TaskContext(
+            app=self._app,
+            desk=self._desk,
+            keeper=self._keeper,
+            redaction=self._redaction,
+            stop=self._stop,
+            claim=self._claim,
+            workspace=place.cwd,
+            folder=folder,
+            env={**self._env, **contract_env(self._app, self._claim, n, todo, self._machine)},
+            attempt=n,
+            previous=previous,
+            base=place.base,
+            timeout=todo.policy.timeout,
+            silence=todo.policy.silence,
+        )
+        tried = self._tried = Tried(n, context, StepResult("lost_claim"))
+        place.begin(n)
+        try:
+            tried.result = step.run(self._app, todo, context)
+        finally:
+            place.end(n, context.log)
+        self._stop.check()
+        return tried
+
+    def _judge(self, node: Step, tried: Tried) -> str:
+        """The outcome: `expects` first, then the seal and the checks; the agent's word is not asked."""
+        place, result = self._place, tried.result
+        assert place is not None
+        assert self._seal is not None
+        if result.outcome != "ok":
+            return result.outcome
+        place.commit_leftovers(f"{self.task.type}: task {self.task.id}, attempt {tried.n}")
+        found = artifacts.collect(node.policy.artifacts, place.cwd)
+        expects = node.policy.expects or self._app.types[node.type].expects
+        if not evidence.met(
+            expects, changed=place.changed(), artifacts=len(found.files), output=result.output, submitted=False
+        ):
+            return "no_op"
+        gate = broken(self._seal, place.cwd)
+        tried.verdicts = [Verdict(False, sentence, {"check": "seal", "sealed": True}) for sentence in gate]
+        if not gate:
+            # Checks of an edited gate would only say what the editor wanted.
+            tried.verdicts = verify.verify(self._app, node.checks, node, result, tried.context)
+        tried.verdicts += [_missing(name) for name in found.missing if not _is_glob(name)]
+        folders.write_json(tried.context.folder / "verdicts.json", verify.as_json(tried.verdicts))
+        return "check_failed" if tried.red else "ok"
+
+    def _repair(self, node: Step, tried: Tried, used: int) -> Repair:
+        result = replace(tried.result, evidence={**tried.result.evidence, "repairs_used": used})
+        try:
+            answer = self._app.hook.repair(step=node, result=result, verdicts=tried.verdicts, context=tried.context)
+        except Exception as error:
+            tried.context.log(f"repair: {step.sentence(error)}")
+            return Repair("hold", reason=step.sentence(error))
+        return answer if isinstance(answer, Repair) else Repair("hold")
+
+    def _block(self, node: Step, tried: Tried) -> None:
+        """What a person needs to go on, as a file that travels with the task."""
+        report = evidence.blocked_report(node, tried.result, tried.verdicts)
+        path = tried.context.folder / f"BLOCKED-{node.id}.md"
+        folders.write_text(path, self._redaction.text(report))
+        self._upload(tried, path, path.name)
+
+    def _now(self, tried: Tried) -> list[Attempt]:
+        return [a for a in self._app.store.queue.attempts(self.task.id) if a.n == tried.n]
+
+    # The end
+
+    def _settle(self, tried: Tried, outcome: str) -> Ended:
+        """Snapshot, artifacts, and one fenced commit of everything; then the branch."""
+        place = self._place
+        assert place is not None
+        held = outcome == "held"
+        outcome = "check_failed" if held else outcome
+        snapshot = place.snapshot(tried.n, tried.context.log)
+        kept = artifacts.collect(tried.context.task.spec.get("policy", {}).get("artifacts", ()), place.cwd)
+        for file in kept.files:
+            self._upload(tried, file.path, file.name)
+        for sentence in kept.refused:
+            tried.context.log(sentence)
+        publish = place.publication()
+        result = {**self._result(tried, outcome), **snapshot, **place.summary()}
+        question = _question(tried, outcome)
+        ops = [PutArtifact(fence=self._claim, artifact=one) for one in self._kept]
+        status = self._commit(
+            [
+                *ops,
+                Settle(
+                    fence=self._claim,
+                    outcome=outcome,
+                    result=result,
+                    question=question,
+                    retry_at=tried.result.retry_at,
+                    repairable=held,
+                    publish=publish,
+                    home=self._machine if place.stays else None,
+                ),
+            ]
+        )[-1]
+        place.settled()
+        return self._ended(str(status), outcome, str(result["summary"]))
+
+    def _settle_quietly(self, result: StepResult, summary: str) -> Ended:
+        """Settle what ended outside the usual path (cancelled, a workspace that can't be made)."""
+        kept: dict[str, Any] = {}
+        if self._place is not None and self._tried is not None:
+            kept = self._place.snapshot(self._tried.n, self._tried.context.log)
+        body = {"summary": summary, **dict(result.evidence), **kept}
+        answer = self._desk.commit([Settle(fence=self._claim, outcome=result.outcome, result=body)])[0]
+        if answer == REFUSED:
+            self._keep_late()
+            return self._ended("", "lost_claim", "the claim was lost")
+        return self._ended(str(answer), result.outcome, summary)
+
+    def _keep_late(self) -> None:
+        """A stale holder may still say what it saw: with its own attempt, never with the task."""
+        if self._tried is None:
+            self._desk.commit([Release(fence=self._claim, reason=self._stop.reason or "lost_claim")])
+            return
+        data: dict[str, Any] = {"attempt": self._tried.n, "reason": self._stop.reason}
+        if self._place is not None:
+            data.update(self._place.snapshot(self._tried.n, self._tried.context.log))
+        data["folder"] = str(self._tried.context.folder)
+        data["outcome"] = self._tried.result.outcome
+        reason = self._stop.reason or "lost_claim"
+        late = LateEvidence(task=self.task.id, epoch=self._claim.epoch, data=data)
+        # Where the claim is still ours after all (the store was away, a second signal), it is handed back.
+        self._desk.commit([late, Release(fence=self._claim, reason=reason)])
+
+    def _upload(self, tried: Tried, path: Any, name: str) -> None:
+        try:
+            self._kept.append(tried.context.upload(path, name))
+        except RunnerError as error:
+            tried.context.log(f"artifact {name}: {error}")
+            raise
+
+    def _commit(self, ops: Sequence[Any]) -> list[Any]:
+        self._stop.check()
+        results = self._desk.commit(ops)
+        if REFUSED in results:
+            self._stop.now("lost_claim", kill=True)
+            raise LostClaim(f"task {self.task.id} is not ours any more")
+        return results
+
+    def _result(self, tried: Tried, outcome: str) -> dict[str, Any]:
+        """What `runner show` prints of an attempt."""
+        result = tried.result
+        body: dict[str, Any] = {
+            "summary": _summary(tried, outcome),
+            "output": self._redaction.text(result.output[:_OUTPUT]),
+            "exit_code": result.exit_code,
+            "folder": str(tried.context.folder),
+            "verdicts": verify.as_json(tried.verdicts),
+            **dict(result.evidence),
+        }
+        if len(result.output) > _OUTPUT:
+            body["output_truncated"] = True
+        if result.usage is not None:
+            body["usage"] = asdict(result.usage)
+        if result.session is not None:
+            body["session"] = result.session
+        return body
+
+    def _ended(self, status: str, outcome: str, summary: str) -> Ended:
+        return Ended(self.task, status, outcome, summary, time.monotonic() - self._began)
+
+
+def _is_glob(name: str) -> bool:
+    return any(char in name for char in "*?[")
+
+
+def _missing(name: str) -> Verdict:
+    return Verdict(False, f"the declared artifact '{name}' is not there", {"check": "artifact", "value": name})
+
+
+def _summary(tried: Tried, outcome: str) -> str:
+    """One sentence: what came of it."""
+    result = tried.result
+    error = result.evidence.get("error") or result.evidence.get("question")
+    if error:
+        return str(error)
+    if tried.red:
+        return "; ".join(verdict.summary for verdict in tried.red)
+    if outcome == "no_op":
+        return "nothing was changed and no declared artifact was made, so nothing was done"
+    first = result.output.strip().splitlines()
+    return first[-1][:200] if outcome == "ok" and first else outcome
+
+
+def _question(tried: Tried, outcome: str) -> str | None:
+    """What a person is asked when the task waits for one."""
+    if outcome == "needs_human":
+        return str(tried.result.evidence.get("question") or "the step asks for a person")
+    if outcome == "check_failed" and tried.red:
+        return "; ".join(verdict.summary for verdict in tried.red)
+    if outcome in ("awaiting_permission", "budget"):
+        return _summary(tried, outcome)
+    return None

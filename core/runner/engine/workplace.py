@@ -1,0 +1,170 @@
+"""Where a claimed task works: a worktree with snapshots, or a folder as it is; the engine's side of `runner.workspace`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import RunnerError, UsageError
+from runner.workspace import open_workspace
+from runner.workspace import publish as move_branch
+from runner.workspace.names import branch_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.app import App
+    from runner.model import Attempt, Claim
+    from runner.workspace import Workspace
+
+
+class Workplace:
+    """The workspace of one claim."""
+
+    def __init__(self, app: App, workspace: Workspace, base: str | None, unit: str) -> None:
+        self._app = app
+        self._ws = workspace
+        self._unit = unit
+        self._start = workspace.state() if workspace.repo else None
+        self._timer: _Timer | None = None
+        self._lock = threading.Lock()
+        self._left_out = 0
+        self.base = base or (self._start.head if self._start else None)
+        self._asked: dict[str, Any] | None = None
+
+    @classmethod
+    def open(cls, app: App, claim: Claim, workplace: str, previous: Sequence[Attempt]) -> Workplace:
+        """Make or continue the task's workspace."""
+        task = claim.task
+        assert task is not None
+        spec = task.spec.get("base") if workplace == "worktree" else None
+        cwd = Path(task.spec.get("cwd") or app.project.root)
+        if not cwd.is_dir() and not spec:
+            raise UsageError(f"the folder {cwd} of task {task.id} does not exist on this machine")
+        settings = app.config.workspace
+        unit = task.unit or task.id
+        workspace = open_workspace(
+            repo=Path(spec["repo"]) if spec else None,
+            base=spec["commit"] if spec else None,
+            subdir=spec["subdir"] if spec else "",
+            unit=unit,
+            epoch=claim.epoch,
+            state=app.project.state,
+            resume_from=None,
+            # The claim before this one did not settle: whatever it left is not to be trusted in place.
+            reclaimed=bool(previous) and previous[-1].outcome in (None, "lost_claim"),
+            copy=settings.copy,
+            cwd=cwd,
+            max_file=settings.max_file,
+            max_total=settings.max_total,
+        )
+        return cls(app, workspace, spec["commit"] if spec else None, unit)
+
+    @property
+    def cwd(self) -> Path:
+        """Where the step's programs start."""
+        return self._ws.cwd
+
+    @property
+    def stays(self) -> bool:
+        """Whether the work is in files of this machine that another one does not have."""
+        return self._ws.repo is not None
+
+    def begin(self, attempt: int) -> None:
+        """An attempt starts: snapshots every few minutes from now on."""
+        every = float(self._app.config.workspace.snapshot_every)
+        if self._ws.repo is not None and every > 0:
+            self._timer = _Timer(every, lambda: self._snapshot(attempt, "periodic"))
+
+    def end(self, attempt: int, log: Callable[[str], None]) -> None:
+        """The attempt's process is gone: a snapshot at the step's boundary."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self.snapshot(attempt, log)
+
+    def snapshot(self, attempt: int, log: Callable[[str], None]) -> dict[str, Any]:
+        """A snapshot now → what the result says of it; one that fails is logged, and blocks deletion by itself."""
+        try:
+            taken = self._snapshot(attempt, "step")
+        except RunnerError as error:
+            log(f"snapshot: {error}")
+            return {"snapshot_error": str(error)}
+        if taken is None:
+            return {}
+        body: dict[str, Any] = {"snapshot": taken.ref}
+        if taken.left_out:
+            body["left_out"] = [{"path": o.path, "reason": o.reason, "size": o.size} for o in taken.left_out[:100]]
+        return body
+
+    def _snapshot(self, attempt: int, label: str) -> Any:
+        with self._lock:
+            return self._ws.snapshot(attempt, label)
+
+    def commit_leftovers(self, message: str) -> None:
+        """Work that the step left uncommitted is committed before the checks look at it."""
+        if self._ws.repo is not None:
+            with self._lock:
+                self._ws.commit_leftovers(message)
+
+    def changed(self) -> bool:
+        """Whether anything differs from the start of the step's first attempt. Never true without a repository."""
+        if self._start is None:
+            return False
+        now = self._ws.state()
+        return now != self._start or (self.base is not None and now.head != self.base)
+
+    def publication(self) -> dict[str, Any] | None:
+        """The branch that is to move once the settle is accepted; None when nothing was committed."""
+        if self._start is None:
+            return None
+        head = self._ws.state().head
+        old = self._ws.branch_tip()
+        if head in (old, self._app_base()):
+            return None
+        self._asked = {"repo": str(self._ws.repo), "ref": branch_ref(self._unit), "new": head, "old": old}
+        return self._asked
+
+    def _app_base(self) -> str | None:
+        return self._ws.base
+
+    def summary(self) -> dict[str, Any]:
+        """What the result says about the branch."""
+        if self._asked is None:
+            return {}
+        return {"branch": self._asked["ref"].removeprefix("refs/heads/"), "commit": self._asked["new"]}
+
+    def settled(self) -> None:
+        """The settle was accepted: move the branch. What fails here is made up for by the next worker."""
+        if self._asked is not None:
+            with contextlib.suppress(RunnerError):
+                move_branch(Path(self._asked["repo"]), self._asked["ref"], self._asked["new"], self._asked["old"])
+
+    def close(self) -> None:
+        """Stop what runs beside the step."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+
+class _Timer:
+    """Calls a function every so many seconds in a thread of its own; what it raises waits for the next time."""
+
+    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
+        self._seconds = seconds
+        self._call = call
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds):
+            with contextlib.suppress(RunnerError):
+                self._call()
+
+    def stop(self) -> None:
+        """No more calls; waits for one that is going on."""
+        self._over.set()
+        self._thread.join()

@@ -1,0 +1,1 @@
+"""`runner work`: one process, one writer thread, a keeper for each slot."""

@@ -1,0 +1,119 @@
+"""One unit of a worker's concurrency: a thread that runs claimed tasks, and the keeper that owns their processes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from runner.engine.context import Stop
+from runner.engine.task import TaskRun
+from runner.errors import StoreError
+from runner.keeper import Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from queue import SimpleQueue
+
+    from runner.app import App
+    from runner.engine.desk import Desk
+    from runner.engine.task import Ended
+    from runner.keeper import Redaction
+    from runner.model import Claim
+
+
+class Slot:
+    """Takes claims from the shared inbox, one at a time, until it gets None."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        app: App,
+        desk: Desk,
+        inbox: SimpleQueue[Claim | None],
+        redaction: Redaction,
+        machine: str,
+        env: Mapping[str, str],
+        began: Callable[[Claim], None],
+        ended: Callable[[Claim, Ended], None],
+        failed: Callable[[BaseException], None],
+        replaced: Callable[[], None],
+    ) -> None:
+        self.keeper = Keeper(label=f"slot-{number}", redact=redaction)
+        self.claim: Claim | None = None
+        self._number = number
+        self._app = app
+        self._desk = desk
+        self._inbox = inbox
+        self._redaction = redaction
+        self._machine = machine
+        self._env = env
+        self._began = began
+        self._ended = ended
+        self._failed = failed
+        self._replaced = replaced
+        self._stop = Stop()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take claims."""
+        self._thread.start()
+
+    def end(self, claim: Claim, reason: str, *, kill: bool = False) -> bool:
+        """End the task of this claim → whether it runs here."""
+        with self._lock:
+            if self.claim is None or self.claim != claim:
+                return False
+            self._stop.now(reason, kill=kill)
+            return True
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(timeout)
+
+    def close(self) -> None:
+        """End the keeper, and with it whatever still runs."""
+        self.keeper.close()
+
+    def _run(self) -> None:
+        while (claim := self._inbox.get()) is not None:
+            try:
+                self._one(claim)
+            except StoreError as error:
+                self._failed(error)
+                return
+            except BaseException as error:
+                self._failed(error)
+                return
+
+    def _one(self, claim: Claim) -> None:
+        self._whole_keeper()
+        with self._lock:
+            self.claim, self._stop = claim, Stop()
+            self._stop.watch(self.keeper)
+        self._began(claim)
+        run = TaskRun(
+            app=self._app,
+            claim=claim,
+            desk=self._desk,
+            keeper=self.keeper,
+            redaction=self._redaction,
+            stop=self._stop,
+            machine=self._machine,
+            env=self._env,
+        )
+        try:
+            ended = run.run()
+        finally:
+            with self._lock:
+                self.claim = None
+        self._ended(claim, ended)
+
+    def _whole_keeper(self) -> None:
+        """A keeper that died is replaced, and the store told, before anything runs under the new one."""
+        if self.keeper.alive:
+            return
+        self.keeper.close()
+        self.keeper = Keeper(label=f"slot-{self._number}", redact=self._redaction)
+        self._replaced()

@@ -1,0 +1,284 @@
+"""A worker from start to end: slots, the writer thread, signals, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from runner import statuses
+from runner.keeper import Redaction, sweep
+from runner.store import Forget, PutLimits, Register
+from runner.worker.identity import make_worker
+from runner.worker.neighbours import Neighbours
+from runner.worker.publish import publish_left
+from runner.worker.slot import Slot
+from runner.worker.trust import Trust
+from runner.worker.writer import Hooks, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    from runner.app import App
+    from runner.engine.task import Ended
+    from runner.model import Claim
+
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
+
+_REACT_SECONDS = 0.2
+"""How soon a signal is acted on."""
+
+
+class Work:
+    """`runner work`. `mode` is `once`, `drain` or `loop`."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        mode: str,
+        machine: str,
+        types: Sequence[str],
+        slots: int,
+        talk: Callable[[str], None],
+        ended: Callable[[Ended], None],
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._app = app
+        self._mode = mode
+        self._talk = talk
+        self._tell = ended
+        self._inbox: SimpleQueue[Claim | None] = SimpleQueue()
+        self._room = 1 if mode == "once" else slots
+        self._busy: set[tuple[str, int]] = set()
+        self._started = 0
+        self._lock = threading.Lock()
+        self._signals: list[int] = []
+        self._seen = 0
+        self._deadline: float | None = None
+        self._abandoned = False
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+        self._lease = float(app.config.worker.lease)
+        self._trust = Trust(self._lease)
+        self._neighbours = Neighbours(app.store)
+        # What an earlier keeper of this machine left behind must be gone before anything new runs.
+        sweep()
+        self._worker = make_worker(app, machine=machine, types=types, slots=self._room)
+        self._writer = self._make_writer()
+        self._slots = [self._make_slot(n) for n in range(self._room)]
+        self._with_keepers()
+
+    # Parts
+
+    def _make_writer(self) -> Writer:
+        hooks = Hooks(
+            free=self._free,
+            start=self._start,
+            lost=lambda claim: self._end(claim, "lost_claim", kill=True),
+            cancel=lambda claim: self._end(claim, "cancelled"),
+            claim=lambda queue, worker, request: self._app.hook.claim(queue=queue, worker=worker, request=request),
+            dead=self._neighbours.dead,
+            talk=self._talk,
+        )
+        settings = self._app.config.worker
+        return Writer(
+            self._app.store,
+            self._worker,
+            self._trust,
+            hooks,
+            lease=self._lease,
+            renew=min(float(settings.renew), self._lease / 3),
+            poll=float(settings.poll),
+        )
+
+    def _make_slot(self, number: int) -> Slot:
+        return Slot(
+            number,
+            app=self._app,
+            desk=self._writer,
+            inbox=self._inbox,
+            redaction=self._redaction(),
+            machine=self._worker.machine,
+            env=dict(os.environ),
+            began=self._began,
+            ended=self._ended,
+            failed=self._failed,
+            replaced=self._replaced,
+        )
+
+    def _redaction(self) -> Redaction:
+        values = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= 8}
+        return Redaction(tuple(sorted(values)), tuple(self._app.config.redact))
+
+    def _with_keepers(self) -> None:
+        """The worker with the keepers that have to be gone before it counts as dead."""
+        keepers = tuple(slot.keeper.identity for slot in self._slots)
+        self._worker = self._writer.worker = replace(self._worker, keepers=keepers)
+
+    def _replaced(self) -> None:
+        self._with_keepers()
+        self._writer.commit([Register(worker=self._worker)])
+
+    # The writer's and the slots' calls
+
+    def _free(self) -> int:
+        with self._lock:
+            if self._mode == "once" and self._started:
+                return 0
+            return self._room - len(self._busy)
+
+    def _start(self, claim: Claim) -> None:
+        with self._lock:
+            self._started += 1
+            self._busy.add((claim.id, claim.epoch))
+        self._inbox.put(claim)
+
+    def _began(self, claim: Claim) -> None:
+        assert claim.task is not None
+        self._talk(f"task {claim.key} {claim.task.type}: started")
+        if self._abandoned:
+            self._end(claim, "released")
+
+    def _ended(self, claim: Claim, ended: Ended) -> None:
+        with self._lock:
+            self._busy.discard((claim.id, claim.epoch))
+            self.counts[ended.status or "lost"] += 1
+        self._tell(ended)
+        self._writer.look()
+
+    def _failed(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._over.set()
+
+    def _end(self, claim: Claim, reason: str, *, kill: bool = False) -> None:
+        for slot in self._slots:
+            slot.end(claim, reason, kill=kill)
+
+    # The whole
+
+    def run(self) -> int:
+        """Work until the mode's end → the exit code. Raises what made the store unusable."""
+        self._limits()
+        writer = threading.Thread(target=self._writing, name="writer", daemon=True)
+        watch = threading.Thread(target=self._watching, name="trust", daemon=True)
+        before = self._signal_handlers()
+        try:
+            writer.start()
+            watch.start()
+            for slot in self._slots:
+                slot.start()
+            publish_left(self._app, self._writer, self._worker.machine, self._talk)
+            self._until_over()
+        finally:
+            self._close(writer)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._error is not None:
+            raise self._error
+        return self._exit_code()
+
+    def _writing(self) -> None:
+        self._writer.run()
+        if self._writer.error is not None:
+            self._failed(self._writer.error)
+        self._over.set()
+
+    def _until_over(self) -> None:
+        """In the main thread, where signals arrive: wait for what ends this mode."""
+        while not self._over.is_set():
+            ending = self._mode != "loop" or self._seen > 0
+            (self._writer.idle if ending else self._over).wait(_REACT_SECONDS)
+            self._react()
+            if ending and not self._any_busy() and (self._seen or self._writer.idle.is_set()):
+                return
+
+    def _any_busy(self) -> bool:
+        with self._lock:
+            return bool(self._busy)
+
+    def _watching(self) -> None:
+        """End what runs under a claim that can't be trusted any more, whatever the writer waits for."""
+        while not self._over.wait(min(1.0, self._trust.next() or 1.0)):
+            for key in self._trust.over():
+                self._trust.forget(key)
+                claim = self._writer.held.get(key)
+                if claim is not None:
+                    self._talk(f"task {claim.key}: the store was not reached in time; ending it")
+                    self._end(claim, "lost_claim", kill=True)
+
+    def _limits(self) -> None:
+        limits = self._app.config.limits
+        named = {f"type:{name}": most for name, most in limits.types.items()}
+        named.update({f"account:{name}": most for name, most in limits.accounts.items()})
+        if named:
+            self._app.store.commit([PutLimits(limits=named, project=self._app.project_id)])
+
+    def _close(self, writer: threading.Thread) -> None:
+        for _ in self._slots:
+            self._inbox.put(None)
+        if self._error is None:
+            for slot in self._slots:
+                slot.join()
+        self._writer.stop()
+        self._over.set()
+        writer.join(5.0)
+        for slot in self._slots:
+            slot.close()
+        if self._error is None:
+            try:
+                self._app.store.commit([Forget(worker=self._worker.id)])
+            except Exception:
+                pass  # the row is only a row: it is forgotten with the next reclaim
+
+    def _exit_code(self) -> int:
+        if len(self._signals) > 1:
+            return statuses.EXIT_INTERRUPTED
+        if self._mode == "loop":
+            return statuses.EXIT_OK
+        if self.counts[statuses.FAILED]:
+            return statuses.EXIT_FAILED
+        if self.counts[statuses.NEEDS_HUMAN]:
+            return statuses.EXIT_HUMAN
+        return statuses.EXIT_OK
+
+    # Signals
+
+    def _signal_handlers(self) -> dict[int, Any]:
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        return {number: signal.signal(number, self._signal) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _signal(self, number: int, frame: FrameType | None) -> None:
+        """Only noted here: a handler may interrupt anything, also what holds a lock."""
+        self._signals.append(number)
+
+    def _react(self) -> None:
+        """First signal: claim nothing more, finish what runs. Second: end it and hand the claims back."""
+        while self._seen < len(self._signals):
+            number = self._signals[self._seen]
+            self._seen += 1
+            self._writer.claiming = False
+            if self._seen > 1:
+                self._abandon()
+                continue
+            if self._any_busy():
+                self._talk("finishing what runs; again to end it now")
+            if number == signal.SIGTERM:
+                self._deadline = time.monotonic() + float(self._app.config.worker.grace)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._deadline = None
+            self._talk("the time to finish is over; ending what runs")
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        for claim in list(self._writer.held.values()):
+            self._end(claim, "released")
