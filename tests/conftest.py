@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for every test: state, configuration, cache and sockets; a git identity; no RUNNER_ variables."""
+    """A home of its own for every test: state, configuration, cache, sockets; a git identity; no RUNNER_ variables."""
     home = tmp_path_factory.mktemp("home")
     for name in [name for name in os.environ if name.startswith(("RUNNER_", "GIT_", "XDG_"))]:
         monkeypatch.delenv(name)

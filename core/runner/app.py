@@ -150,7 +150,10 @@ class App:
         return self.registry.agents
 
     def owner(self, hook: str, name: str) -> Callable[..., Any]:
-        """`run_step` for the owner of the type `name`, or `verify` for that of the check, and all wrappers → one answer."""
+        """A caller of `run_step` for the owner of the type `name`, or of `verify` for that of the check → its answer.
+
+        Wrappers of every plugin take part.
+        """
         from runner.owners import call  # pluggy: not before a plugin is needed
 
         owners = {"run_step": self.types.owner, "verify": self.checks.owner}

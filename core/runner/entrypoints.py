@@ -29,7 +29,7 @@ class EntryPoint(NamedTuple):
 
 
 def scan(path: list[str] | None = None) -> list[EntryPoint]:
-    """The entry points of the group on `path` (default: sys.path), sorted by name; of a distribution the first found."""
+    """The entry points of the group on `path` (default: sys.path), sorted; of a distribution the first found."""
     found: list[EntryPoint] = []
     seen: set[str] = set()
     for folder in sys.path if path is None else path:

@@ -10,7 +10,6 @@ import re
 import sys
 import threading
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import PluginError, suggestion
@@ -21,6 +20,7 @@ from runner.project import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import ModuleType
 
     from runner.model import Context, Repair, Step, StepResult, Verdict
@@ -65,7 +65,7 @@ class Handler:
         self.type = file.type
         self.module = module
         self.place = shown(file.path)
-        check_hooks(module, file.name)
+        check_hooks(module, file.name, handler=True)
         self._impls = {impl.hook: impl for impl in implementations(module)}
         for impl in self._impls.values():
             if impl.hook not in _ALLOWED or impl.wraps:

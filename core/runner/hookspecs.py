@@ -68,7 +68,7 @@ class TheSix:
         Returns the claims. An exception is logged and claims nothing this time; settled work is kept.
         """
 
-    @hookspec
+    @hookspec(firstresult=True)
     def run_step(self, step: Step, context: Context) -> StepResult | dict[str, Any] | str | None:
         """Run a step. Called for the owner of the step's type alone, and for wrappers.
 
@@ -82,7 +82,7 @@ class TheSix:
         handler's file and line in the sentence.
         """
 
-    @hookspec
+    @hookspec(firstresult=True)
     def verify(self, check: Check, step: Step, result: StepResult, context: Context) -> Verdict | bool:
         """Answer one check. Called for the owner of the check's type alone, and for wrappers.
 

@@ -7,37 +7,44 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
+from runner.entrypoints import scan
 from runner.errors import PluginError, UsageError, suggestion
 from runner.handlers import HandlerFile, handler_files, import_failure, import_file
-from runner.hookcheck import check_hooks, implementations
+from runner.hookcheck import check_hooks, implementations, split
 from runner.hookspecs import Around, TheSix
+from runner.owners import Owner
 from runner.project import shown
-from runner.registry import Owner, owned
 from runner.shipped import shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from runner.config import Config
     from runner.entrypoints import EntryPoint
     from runner.handlers import Handler
     from runner.project import Project
 
-BUILT_IN: tuple[str, ...] = ()
-"""The built-in plugins: names of modules of `runner_plugins`. Adding a line here is all it takes."""
-
-_SHIPPED = ("built-in", "shipped handler")
-_OF_PROJECT = ("project plugin", "project handler")
+BUILT_IN: tuple[str, ...] = (
+    "artifacts_local",
+    "claiming",
+    "routing",
+    "sqlite_store",
+)
+"""The built-in plugins: modules of `runner_plugins`. A line here is all that a new one takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of `runner plugins`. `state` is `on`, `off` or `broken`, `reason` why; `source` a file or distribution."""
+    """One line of `runner plugins`.
+
+    `origin` is `built-in`, `entry point`, `configuration`, `-p`, `project plugin`, `shipped handler` or
+    `project handler`; `source` its file or distribution. `state` is `on`, `off` or `broken`, `reason` why.
+    """
 
     name: str
     origin: str
@@ -65,136 +72,150 @@ class Plugins:
         self.problems: list[PluginError] = []
         self.handlers: dict[str, HandlerFile] = {}
         self._loaded: dict[str, Handler] = {}
+        self._known: dict[int, object] = {}
         self._warn = warn
         self._lenient = lenient
         self._lock = threading.RLock()
 
-    # Loading, in the order it happens.
-
     def load(self, project: Project | None, config: Config, *, code: bool) -> None:
-        """Load all: built in, installed, asked for with -p, the person's, and with `code` the project's own."""
-        from runner.entrypoints import scan  # here: the scan is not needed to name the built-ins
-
-        autoload = os.environ.get("RUNNER_DISABLE_PLUGIN_AUTOLOAD", "") in ("", "0")
-        installed = scan() if autoload or self.asked or self.off else []
-        files = plugin_files(project.root / "plugins") if project is not None and code else {}
+        """Load all: built in, installed, asked for with -p, configured, and with `code` the project's own."""
+        installed = scan() if _autoload() or self.asked or self.off else []
+        files = plugin_files(project) if code else {}
         for name in BUILT_IN:
             self._attempt(Record(name, "built-in", f"runner_plugins.{name}"), _module(f"runner_plugins.{name}"))
-        for entry in installed if autoload else ():
+        for entry in installed if _autoload() else ():
             self._attempt(_installed(entry), entry.load)
         for name in self.asked:
             self._load_asked(name, installed, files)
-        self._load_listed(project, config, code)
+        self._load_configured(project, config, code)
         for name, path in files.items():
             if name not in self.asked:
-                record = Record(name, "project plugin", shown(path))
-                self._attempt(record, lambda path=path: import_file(path, "runner_plugin"), by_name=False)  # type: ignore[misc]
+                self._attempt(Record(name, "project plugin", shown(path)), _file(path))
         self._find_handlers(project, code)
-        self._check_switches(installed, files, project)
+        self._check_switches(installed, project)
+        self._configure(config)
 
-    def _load_asked(self, name: str, installed: Sequence[EntryPoint], files: dict[str, Path]) -> None:
-        entry = next((entry for entry in installed if entry.name == name), None)
+    def _load_asked(self, name: str, installed: Iterable[EntryPoint], files: dict[str, Path]) -> None:
         if name in self.records and self.records[name].state == "on":
             return
+        self.records.pop(name, None)  # tried before and skipped; asked for, it is fatal
+        entry = next((entry for entry in installed if entry.name == name), None)
         if entry is not None:
             self._attempt(_installed(entry), entry.load, by_name=True)
         elif name in files:
-            path = files[name]
-            self._attempt(
-                Record(name, "project plugin", shown(path)), lambda: import_file(path, "runner_plugin"), by_name=True
-            )
+            self._attempt(Record(name, "project plugin", shown(files[name])), _file(files[name]), by_name=True)
         else:
             self._attempt(Record(name, "-p", name), _module(name), by_name=True)
 
-    def _load_listed(self, project: Project | None, config: Config, code: bool) -> None:
-        # `plugins:` of the project is its code; of the person's own file or variable it is theirs.
+    def _load_configured(self, project: Project | None, config: Config, code: bool) -> None:
         for i, name in enumerate(config.plugins):
             where = config.origin(f"plugins.{i}")
+            # What the project's file names is the project's code; the person's own file and variables are theirs.
             of_project = project is not None and where.startswith(shown(project.root / "runner.yaml") + ":")
-            if of_project and not code:
-                continue
-            if of_project and project is not None and str(project.root) not in sys.path:
-                sys.path.append(str(project.root))  # last: a project's file must not hide a library
+            if project is not None and of_project:
+                if not code:
+                    continue
+                if str(project.root) not in sys.path:
+                    sys.path.append(str(project.root))  # last: a project's file must not hide a library
             origin = "project plugin" if of_project else "configuration"
             self._attempt(Record(name, origin, where), _module(name), by_name=True)
 
     def _attempt(self, record: Record, importer: Callable[[], object], *, by_name: bool = False) -> None:
-        """Import and register one plugin; what fails is fatal when it was asked for by name, else told and skipped."""
+        """Import and register one; what can't be imported is fatal when asked for by name, else told and skipped."""
         if record.name in self.off:
             self.records[record.name] = replace(record, state="off", reason=f"-p no:{record.name}")
             return
-        if record.name in self.records:
-            other = self.records[record.name]
-            return self._broken(
-                replace(record, name=f"{record.name} ({record.source})"),
-                PluginError(
-                    f"{record.source}: plugin '{record.name}' is there twice: {other.origin} {other.source} has the same name",
-                    f"rename one, or switch it off with -p no:{record.name}",
-                ),
-            )
+        other = self.records.get(record.name)
+        if other is not None:
+            message = f"two plugins are called '{record.name}': {self.tell(record.name)} and {_tell(record)}"
+            hint = f"rename one, or switch both off with -p no:{record.name}"
+            self._broken(replace(record, name=f"{record.name} ({record.source})"), PluginError(message, hint))
+            return
         try:
             plugin = importer()
         except (Exception, SystemExit) as error:
             text = error.message if isinstance(error, PluginError) else import_failure(error)
-            message = f"plugin '{record.name}' ({record.origin} {record.source}) can't be imported: {text}"
+            problem = PluginError(f"plugin {_tell(record)} can't be imported: {text}")
             if by_name:
-                return self._broken(record, PluginError(message))
+                self._broken(record, problem, text)
+                return
             self.records[record.name] = replace(record, state="broken", reason=text)
-            self._warn(f"{message} (skipped; switch it off with -p no:{record.name})")
+            self._warn(f"{problem.message} (skipped; -p no:{record.name} switches it off)")
             return
-        if plugin in self.manager.get_plugins():
+        if id(plugin) in self._known:
             return  # The same module by another door.
         try:
-            check_hooks(plugin, record.name)
             self.register(plugin, record.name)
         except PluginError as error:
-            return self._broken(record, error)
-        self.records[record.name] = replace(
-            record, hooks=tuple(sorted({impl.hook for impl in implementations(plugin)}))
-        )
+            self._broken(record, error)
+            return
+        hooks = tuple(sorted({impl.hook for impl in implementations(plugin)}))
+        self.records[record.name] = replace(record, hooks=hooks)
 
-    def _broken(self, record: Record, error: PluginError) -> None:
+    def _broken(self, record: Record, error: PluginError, reason: str = "") -> None:
         if not self._lenient:
             raise error
-        self.records[record.name] = replace(record, state="broken", reason=str(error))
+        self.records[record.name] = replace(record, state="broken", reason=reason or str(error))
         self.problems.append(error)
 
     def register(self, plugin: object, name: str) -> None:
-        """Register an object that is already there, as tests and embedders do."""
+        """Register an object that is already there; PluginError for what is wrong with its hooks."""
+        check_hooks(plugin, name)
+        self._register(plugin, name)
+
+    def _register(self, plugin: object, name: str) -> None:
         try:
-            self.manager.register(plugin, name=name)
+            for suffix, part in split(plugin):
+                self.manager.register(part, name=name + suffix)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(f"plugin '{name}': {' '.join(str(error).split())}") from None
+        self._known[id(plugin)] = plugin
 
-    # Handlers.
+    def _configure(self, config: Config) -> None:
+        try:
+            self.manager.hook.configure(config=config)
+        except PluginError as error:
+            self._broken(Record("configure", "hook", ""), error)
+        except Exception as error:
+            self._broken(Record("configure", "hook", ""), PluginError(f"configure failed: {import_failure(error)}"))
 
     def _find_handlers(self, project: Project | None, code: bool) -> None:
-        found = {name: [file] for name, file in handler_files(shipped("handlers"), "shipped handler").items()}
+        found = {type: [file] for type, file in handler_files(shipped("handlers"), "shipped handler").items()}
         if project is not None and code:
-            for name, file in handler_files(project.root / "handlers", "project handler").items():
-                if found.get(name) and os.path.samefile(found[name][0].path, file.path):
+            for type, file in handler_files(project.root / "handlers", "project handler").items():
+                if type in found and os.path.samefile(found[type][0].path, file.path):
                     continue  # The project is the checkout of runner itself.
-                found.setdefault(name, []).append(file)
+                found.setdefault(type, []).append(file)
         for files in found.values():
-            for file, over in zip(files, [*files[1:], None], strict=True):
-                record = Record(file.name, file.origin, shown(file.path))
-                if file.name in self.off or file.type in self.off:
-                    self.records[file.name] = replace(record, state="off", reason=f"-p no:{file.type}")
-                elif over is not None:
-                    record = replace(record, state="off", reason=f"overridden by {shown(over.path)}")
-                    self.records[f"{file.name} ({file.origin})"] = replace(record, name=f"{file.name}")
-                else:
-                    self.handlers[file.type] = file
-                    self.records[file.name] = record
+            *overridden, file = files
+            record = Record(file.name, file.origin, shown(file.path))
+            if self.off & {file.name, file.type}:
+                self.records[file.name] = replace(record, state="off", reason=f"-p no:{file.type}")
+                continue
+            self.handlers[file.type] = file
+            for other in overridden:
+                record = replace(record, reason=f"overrides {file.type} of {shown(other.path)}")
+            self.records[file.name] = record
 
     def load_handler(self, type: str) -> Handler:
         """The handler of a type, imported and registered on first use."""
         with self._lock:
             if type not in self._loaded:
-                handler = self.handlers[type].load()
-                self.register(handler, self.handlers[type].name)
+                file = self.handlers[type]
+                handler = file.load()
+                self._register(handler, file.name)
                 self._loaded[type] = handler
+                hooks = tuple(sorted({impl.hook for impl in implementations(handler)}))
+                self.records[file.name] = replace(self.records[file.name], hooks=hooks)
             return self._loaded[type]
+
+    def load_handlers(self) -> None:
+        """Import every handler, to show what each is; a broken one is a line in the records."""
+        for type, file in self.handlers.items():
+            try:
+                self.load_handler(type)
+            except PluginError as error:
+                self.records[file.name] = replace(self.records[file.name], state="broken", reason=str(error))
 
     def handler_checks(self) -> dict[str, Owner]:
         """The checks of the handlers that are loaded."""
@@ -205,107 +226,58 @@ class Plugins:
                 for name, spec in handler.checks().items()
             }
 
-    # Names and their owners.
+    def origin(self, name: str) -> str:
+        """The origin of a plugin: `built-in`, `project plugin` …"""
+        return self.records[name].origin if name in self.records else "registered"
 
-    def collect(self, hook: str, kind: type) -> dict[str, Owner]:
-        """All answers of a `register_…` hook by name; two owners of one name are an error, a project's overrides a shipped one."""
-        owners: dict[str, Owner] = {}
-        for impl in getattr(self.manager.hook, hook).get_hookimpls():
-            if impl.wrapper or impl.hookwrapper or impl.plugin in self._loaded.values():
-                continue
-            try:
-                answer = impl.function()
-            except PluginError:
-                raise
-            except Exception as error:
-                raise PluginError(f"plugin '{impl.plugin_name}': {hook} failed: {import_failure(error)}") from error
-            for name, spec in owned(answer, kind, impl.plugin_name, hook).items():
-                new = Owner(impl.plugin_name, impl.plugin, spec)
-                owners[name] = self._winner(hook, name, owners[name], new) if name in owners else new
-        if hook == "register_types":
-            owners = {name: owner for name, owner in owners.items() if not self._yields(name, owner)}
-        return owners
+    def tell(self, name: str) -> str:
+        """A plugin as messages name it: `'mine' (project plugin plugins/mine.py)`."""
+        return _tell(self.records[name]) if name in self.records else f"'{name}'"
 
-    def _winner(self, hook: str, name: str, first: Owner, second: Owner) -> Owner:
-        origins = self._origin(first.plugin), self._origin(second.plugin)
-        for winner, loser, (mine, other) in ((first, second, origins), (second, first, origins[::-1])):
-            if mine in _OF_PROJECT and other in _SHIPPED:
-                self._note(winner.plugin, f"overrides {name} of {loser.plugin}")
-                return winner
-        what = hook.removeprefix("register_").rstrip("s")
-        raise UsageError(
-            f"two plugins bring the {what} '{name}': {self._tell(first.plugin)} and {self._tell(second.plugin)}",
-            f"switch one off: -p no:{second.plugin}",
-        )
+    def note(self, name: str, text: str) -> None:
+        """Add a remark to a plugin's line in `runner plugins`."""
+        record = self.records.get(name)
+        if record is not None and text not in record.reason:
+            self.records[name] = replace(record, reason="; ".join(filter(None, (record.reason, text))))
 
-    def _yields(self, name: str, owner: Owner) -> bool:
-        """Whether a plugin's type gives way to a handler of the same name; an error when neither may."""
-        file = self.handlers.get(name)
-        if file is None:
-            return False
-        handler = Owner(file.name, file, None)
-        winner = self._winner("register_types", name, owner, handler)
-        if winner is owner:
-            del self.handlers[name]
-        return winner is handler
-
-    def _origin(self, plugin: str) -> str:
-        return self.records[plugin].origin if plugin in self.records else "registered"
-
-    def _tell(self, plugin: str) -> str:
-        record = self.records.get(plugin)
-        return f"{record.name} ({record.origin} {record.source})" if record else plugin
-
-    def _note(self, plugin: str, text: str) -> None:
-        record = self.records[plugin]
-        if text not in record.reason:
-            self.records[plugin] = replace(record, reason=f"{record.reason}; {text}".lstrip("; "))
-
-    def owner_call(self, hook: str, owner: Owner) -> Callable[..., Any]:
-        """A caller that reaches the owner alone, and the wrappers of others → the owner's one answer."""
-
-        def call(**arguments: Any) -> Any:
-            # Made anew: a handler that was imported meanwhile must not be reached.
-            caller = getattr(self.manager.hook, hook)
-            others = [
-                impl.plugin
-                for impl in caller.get_hookimpls()
-                if impl.plugin is not owner.object and not (impl.wrapper or impl.hookwrapper)
-            ]
-            answer = self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
-            if isinstance(answer, list) and not (caller.spec and caller.spec.opts.get("firstresult")):
-                return answer[0] if answer else None
-            return answer
-
-        return call
-
-    def _check_switches(self, installed: Sequence[EntryPoint], files: dict[str, Path], project: Project | None) -> None:
-        known = {*BUILT_IN, *self.records, *files, *(entry.name for entry in installed), *shipped_types()}
-        if project is not None:
-            known |= {*plugin_files(project.root / "plugins"), *handler_files(project.root / "handlers", "")}
-        known |= {file.type for file in self.handlers.values()}
+    def _check_switches(self, installed: Iterable[EntryPoint], project: Project | None) -> None:
+        if not self.off:
+            return
+        folders = [shipped("handlers")] + ([project.root / "handlers"] if project is not None else [])
+        types = {type for folder in folders for type in handler_files(folder, "")}
+        known = {*BUILT_IN, *self.records, *plugin_files(project), *(entry.name for entry in installed), *types}
         for name in self.off:
-            if name not in known and not name.startswith("handlers."):
+            if name.removeprefix("handlers.") not in known:
                 raise UsageError(f"-p no:{name}: there is no plugin '{name}'", suggestion(name, known))
 
 
-def shipped_types() -> list[str]:
-    """The types of the handlers that ship with the package."""
-    return list(handler_files(shipped("handlers"), "shipped handler"))
-
-
-def plugin_files(folder: Path) -> dict[str, Path]:
-    """The plugin files of a folder by name, none imported."""
+def plugin_files(project: Project | None) -> dict[str, Path]:
+    """The files of the project's `plugins/` by name, none imported."""
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(os.listdir(project.root / "plugins")) if project is not None else []
     except (FileNotFoundError, NotADirectoryError):
+        names = []
+    if project is None:
         return {}
-    return {name[:-3]: folder / name for name in names if name.endswith(".py") and not name.startswith(("_", "."))}
+    files = [name for name in names if name.endswith(".py") and not name.startswith(("_", "."))]
+    return {name[:-3]: project.root / "plugins" / name for name in files}
+
+
+def _autoload() -> bool:
+    return os.environ.get("RUNNER_DISABLE_PLUGIN_AUTOLOAD", "") in ("", "0")
 
 
 def _module(name: str) -> Callable[[], object]:
     return lambda: importlib.import_module(name)
 
 
+def _file(path: Path) -> Callable[[], object]:
+    return lambda: import_file(path, "runner_plugin")
+
+
 def _installed(entry: EntryPoint) -> Record:
     return Record(entry.name, "entry point", entry.dist, entry.version)
+
+
+def _tell(record: Record) -> str:
+    return f"'{record.name}' ({record.origin} {f'{record.source} {record.version}'.strip()})"

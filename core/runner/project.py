@@ -87,7 +87,10 @@ def make_folder(folder: Path) -> None:
 
 
 def find_project(start: Path | str, *, named: bool = False) -> Project:
-    """The project of `start`: `$RUNNER_PROJECT_DIR` unless `start` was `named`, else the nearest parent with `.runner/`."""
+    """The project of `start`: the nearest folder upwards with `.runner/`; a UsageError when there is none.
+
+    `$RUNNER_PROJECT_DIR` goes first, unless `start` was `named` by the person.
+    """
     project = look_for_project(start, named=named)
     if project is None:
         raise UsageError(f"no project in {os.path.realpath(start)} or any folder above", "make one with: runner init")

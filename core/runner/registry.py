@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from runner.config.values import plain
-from runner.errors import ConfigError, PluginError, UsageError, suggestion
+from runner.errors import ConfigError, UsageError, suggestion
 from runner.model import Agent, CheckSpec, TypeSpec
+from runner.owners import Owner, collect, winner
 
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.plugins import Plugins
-
-
-class Owner(NamedTuple):
-    """Who owns a name: the plugin's name and object, and what it said about it."""
-
-    plugin: str
-    object: object
-    spec: Any
 
 
 class Types(Mapping[str, TypeSpec]):
@@ -28,7 +21,13 @@ class Types(Mapping[str, TypeSpec]):
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
-        self._owners = plugins.collect("register_types", TypeSpec)
+        self._owners = collect(plugins, "register_types", TypeSpec)
+        for name in [name for name in self._owners if name in plugins.handlers]:
+            handler = Owner(plugins.handlers[name].name, plugins.handlers[name], None)
+            if winner(plugins, "register_types", name, self._owners[name], handler) is handler:
+                del self._owners[name]
+            else:
+                del plugins.handlers[name]
 
     def owner(self, name: str) -> Owner:
         """Who runs steps of this type; UsageError with the nearest name when nobody does."""
@@ -60,7 +59,7 @@ class Checks(Mapping[str, CheckSpec]):
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
-        self._owners = plugins.collect("register_checks", CheckSpec)
+        self._owners = collect(plugins, "register_checks", CheckSpec)
 
     def owner(self, name: str) -> Owner:
         """Who answers this check; UsageError with the nearest name when nobody does."""
@@ -151,7 +150,7 @@ def _takes(model: Any) -> str:
 
 def _agents(plugins: Plugins, config: Config) -> dict[str, Agent]:
     """Agents of plugins, with `agents:` of the configuration on top."""
-    agents: dict[str, Agent] = {name: owner.spec for name, owner in plugins.collect("register_agents", Agent).items()}
+    agents: dict[str, Agent] = {name: owner.spec for name, owner in collect(plugins, "register_agents", Agent).items()}
     pending = dict(config.agents)
     while pending:
         # An agent may extend one that stands below it in the file.
@@ -194,21 +193,3 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _frozen(item) for key, item in value.items()}
     return value
-
-
-def owned(answer: object, kind: type, plugin: str, hook: str) -> dict[str, Any]:
-    """The answer of a `register_…` hook, looked at: a mapping of names to specs."""
-    if not isinstance(answer, Mapping):
-        raise PluginError(f"plugin '{plugin}': {hook} must return a mapping of names, not {type_name(answer)}")
-    for name, spec in answer.items():
-        if not isinstance(name, str) or not isinstance(spec, kind):
-            raise PluginError(
-                f"plugin '{plugin}': {hook} gives {name!r} a {type_name(spec)}, not a {kind.__name__}",
-                f"write: {{'{name}': {kind.__name__}(...)}}",
-            )
-    return dict(answer)
-
-
-def type_name(value: object) -> str:
-    """The name of a value's type, for messages."""
-    return type(value).__name__

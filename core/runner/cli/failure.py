@@ -62,32 +62,28 @@ def _drop_stdout() -> None:
         pass
 
 
-def wants_json(inv: Invocation) -> bool:
-    """Whether this call asked for JSON, found without parsing: the error may be in the parsing."""
+def asked_format(inv: Invocation) -> str:
+    """The format this call asked for, found without parsing: the error may be in the parsing."""
     argv = list(inv.argv[: inv.argv.index("--")] if "--" in inv.argv else inv.argv)
-    for i in reversed(range(len(argv))):
-        word = argv[i + 1] if argv[i] == "--format" and i + 1 < len(argv) else argv[i]
-        if argv[i].startswith("--format"):
-            return word.removeprefix("--format=") in ("json", "jsonl")
-    return os.environ.get("RUNNER_FORMAT", "") in ("json", "jsonl")
+    for word, after in reversed(list(zip(argv, [*argv[1:], ""], strict=True))):
+        if word == "--format":
+            return after
+        if word.startswith("--format="):
+            return word.removeprefix("--format=")
+    return os.environ.get("RUNNER_FORMAT", "")
 
 
 def _tell(message: str, hint: str, code: str, exit_code: int, inv: Invocation) -> int:
-    if wants_json(inv):
+    form = asked_format(inv)
+    if form in ("json", "jsonl"):
         try:
-            output.write_json(
-                {"error": {"code": code, "message": message, "hint": hint}}, lines="jsonl" in " ".join(inv.argv)
-            )
+            output.write_json({"error": {"code": code, "message": message, "hint": hint}}, lines=form == "jsonl")
             if sys.stdout is not None:
                 sys.stdout.flush()
         except OSError:
             _drop_stdout()
         return exit_code
-    # A suggestion belongs to its sentence; advice gets a line of its own.
-    near = hint.startswith(("did you mean", "known:"))
-    output.write_talk(f"error: {message} ({hint})" if near else f"error: {message}")
-    if hint and not near:
-        output.write_talk(f"hint: {hint}")
+    output.write_error(message, hint)
     return exit_code
 
 
@@ -100,7 +96,7 @@ def _click(error: click.ClickException, inv: Invocation) -> int:
     if isinstance(error, click.NoSuchOption):
         message = f"no such option: {error.option_name}"
         if error.possibilities:
-            hint = f"did you mean '{sorted(error.possibilities)[0]}'?"
+            hint = f"did you mean '{min(error.possibilities)}'?"
     return _tell(message[:1].lower() + message[1:], hint, "usage", statuses.EXIT_USAGE, inv)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runner.app import App
+    from runner.errors import RunnerError
     from runner.project import Project
     from runner.store import Store
 
@@ -70,7 +71,7 @@ class Invocation:
     # The parts behind it.
 
     def app(self, code: bool = False) -> App:
-        """The App of the current folder, opened once. `code=True` lets it import the project's own plugins and handlers."""
+        """The App of the current folder, opened once; `code=True` lets it import the project's plugins and handlers."""
         if self._app is not None and code and not self._app.code:
             self._app.close()
             self._app = None
@@ -143,3 +144,7 @@ class Invocation:
     def warn(self, text: str) -> None:
         """A warning on stderr, with -q as well."""
         output.write_talk(f"warning: {text}")
+
+    def error(self, error: RunnerError) -> None:
+        """An error on stderr that does not end the command; the exit code should tell of it."""
+        output.write_error(error.message, error.hint)

@@ -13,10 +13,12 @@ from runner import statuses
 from runner.cli import output
 from runner.cli.invocation import FORMATS, Invocation
 from runner.cli.table import COMMANDS, SECTIONS
-from runner.errors import RunnerError, UsageError, suggestion
+from runner.errors import UsageError, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from click.shell_completion import CompletionItem
 
 _EXAMPLE = """\
   runner init
@@ -41,6 +43,13 @@ class Group(click.Group):
         if command is not None:
             add_globals(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        # From the table: the default would import every command at each press of the key.
+        commands = [CompletionItem(n, help=e.help) for n, e in COMMANDS.items() if n.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -83,14 +92,14 @@ def plugin_commands(inv: Invocation) -> dict[str, click.Command]:
     return collect_commands(inv.app(code=True).plugins, COMMANDS)
 
 
-def global_options() -> list[click.Parameter]:
+def global_options() -> list[click.Option]:
     """The options that every command takes, too."""
 
     def option(*names: str, **settings: Any) -> click.Option:
         action: Callable[[Invocation, Any], None] = settings.pop("action")
 
         def callback(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-            if value not in (None, (), False, 0):
+            if value not in (None, (), False, 0) and not ctx.resilient_parsing:
                 action(ctx.find_root().obj, value)
 
         settings.setdefault("is_eager", True)
@@ -145,11 +154,18 @@ def add_globals(command: click.Command) -> None:
         return
     for option in global_options():
         if not taken & set(option.opts):
-            option.hidden = True  # type: ignore[attr-defined]
+            option.hidden = True
             command.params.append(option)
     if isinstance(command, click.Group):
         for child in command.commands.values():
             add_globals(child)
+
+
+@click.pass_context
+def _alone(ctx: click.Context) -> None:
+    """`runner` without a command says what there is."""
+    if ctx.invoked_subcommand is None:
+        output.write_line(ctx.get_help())
 
 
 group = Group(
@@ -161,7 +177,7 @@ group = Group(
     help="A queue, checks and repair for AI coding agents and scripts.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
-    callback=click.pass_context(lambda ctx: click.echo(ctx.get_help()) if ctx.invoked_subcommand is None else None),
+    callback=_alone,
 )
 
 
@@ -170,7 +186,9 @@ def run(argv: Sequence[str]) -> int:
     output.prepare()
     inv = Invocation(argv)
     if "_RUNNER_COMPLETE" in os.environ:
-        group.main(list(argv), prog_name="runner", obj=inv)
+        from click.shell_completion import shell_complete
+
+        return shell_complete(group, {"obj": inv}, "runner", "_RUNNER_COMPLETE", os.environ["_RUNNER_COMPLETE"])
     try:
         code = _run(inv)
         if sys.stdout is not None:

@@ -53,6 +53,15 @@ def write_talk(text: str) -> None:
         pass
 
 
+def write_error(message: str, hint: str) -> None:
+    """An error on stderr."""
+    # A suggestion belongs to its sentence; advice gets a line of its own.
+    near = hint.startswith(("did you mean", "known:"))
+    write_talk(f"error: {message} ({hint})" if near else f"error: {message}")
+    if hint and not near:
+        write_talk(f"hint: {hint}")
+
+
 def terminal_width() -> int | None:
     """Columns of the terminal that stdout is, None when it is none."""
     if sys.stdout is None or not sys.stdout.isatty():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.errors import PluginError
+from runner.owners import collect
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def collect_commands(plugins: Plugins, built_in: Container[str]) -> dict[str, click.Command]:
     """Plugin commands by name; PluginError for one that replaces a built-in command, or two of one name."""
     found: dict[str, click.Command] = {}
-    for name, owner in plugins.collect("register_commands", click.Command).items():
+    for name, owner in collect(plugins, "register_commands", click.Command).items():
         if name in built_in:
             raise PluginError(
                 f"plugin '{owner.plugin}' brings the command '{name}', which is built in", "give it another name"

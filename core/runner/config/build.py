@@ -114,7 +114,7 @@ class _Merge:
         if path[0] in _JOINED and isinstance(value, list):
             self.join(str(path[0]), value, [origin] * len(value))
             return
-        into = self.data
+        into: Any = self.data
         for part in path[:-1]:
             into = into.setdefault(part, {})
             if not isinstance(into, dict):
@@ -175,8 +175,7 @@ def _fields_at(path: Path) -> list[str]:
         if isinstance(known, type) and issubclass(known, BaseModel):
             field = known.model_fields.get(str(part))
             known = field.annotation if field else None
-        models = [model for model in _models(known)]
-        known = models[0] if models else known
+        known = next(iter(_models(known)), known)
     return sorted(known.model_fields) if isinstance(known, type) and issubclass(known, BaseModel) else []
 
 

@@ -83,12 +83,16 @@ class Model(BaseModel):
 class Defaults(Model):
     """What a task gets when neither it nor its type says otherwise."""
 
-    attempts: Positive = Field(3, description="tries of a task before a person is asked")
-    interruptions: Count = Field(10, description="times a task may lose its worker, counted apart from attempts")
-    repairs: Count | None = Field(None, description="repairs of red checks; empty: the type decides")
-    timeout: Seconds | None = Field(None, description="wall clock of one attempt; empty: no limit")
-    silence: Seconds | None = Field(None, description="time without output before an attempt is ended; empty: no limit")
-    agent: str = Field("claude", description="the agent of a task that names none")
+    attempts: Positive = Field(default=3, description="tries of a task before a person is asked")
+    interruptions: Count = Field(
+        default=10, description="times a task may lose its worker, counted apart from attempts"
+    )
+    repairs: Count | None = Field(default=None, description="repairs of red checks; empty: the type decides")
+    timeout: Seconds | None = Field(default=None, description="wall clock of one attempt; empty: no limit")
+    silence: Seconds | None = Field(
+        default=None, description="time without output before an attempt is ended; empty: no limit"
+    )
+    agent: str = Field(default="claude", description="the agent of a task that names none")
 
 
 class TypeSettings(Model):
@@ -100,12 +104,12 @@ class TypeSettings(Model):
     timeout: Seconds | None = None
     silence: Seconds | None = None
     agent: str | None = None
-    requires: Words | None = Field(None, description="capabilities a machine must offer")
+    requires: Words | None = Field(default=None, description="capabilities a machine must offer")
     expects: Literal["changes", "answer", "none"] | None = None
     priority: Annotated[int, BeforeValidator(_number)] | None = None
-    artifacts: Words | None = Field(None, description="globs of files kept after each attempt")
-    may_edit: Words | None = Field(None, description="globs of files that the seal leaves free")
-    protect: Words | None = Field(None, description="globs of files added to the seal")
+    artifacts: Words | None = Field(default=None, description="globs of files kept after each attempt")
+    may_edit: Words | None = Field(default=None, description="globs of files that the seal leaves free")
+    protect: Words | None = Field(default=None, description="globs of files added to the seal")
 
 
 class AgentSettings(Model):
@@ -151,19 +155,19 @@ class RouteRule(Model):
 class Limits(Model):
     """How many tasks may be held at once, in the whole store."""
 
-    types: dict[Name, Count] = Field({}, description="by task type")
-    accounts: dict[Name, Count] = Field({}, description="by account (an agent's login)")
+    types: dict[Name, Count] = Field(default={}, description="by task type")
+    accounts: dict[Name, Count] = Field(default={}, description="by account (an agent's login)")
 
 
 class Worker(Model):
     """How `runner work` behaves."""
 
-    slots: Positive = Field(1, description="tasks that run at once")
-    lease: Seconds = Field(300.0, description="how long a claim holds without renewal")
-    renew: Seconds = Field(20.0, description="time between renewals")
-    poll: Seconds = Field(5.0, description="time between looks at the queue when nothing wakes the worker")
-    grace: Seconds = Field(10.0, description="time between TERM and KILL of a process tree")
-    capabilities: Words = Field((), description="what this machine offers besides what the worker finds")
+    slots: Positive = Field(default=1, description="tasks that run at once")
+    lease: Seconds = Field(default=300.0, description="how long a claim holds without renewal")
+    renew: Seconds = Field(default=20.0, description="time between renewals")
+    poll: Seconds = Field(default=5.0, description="time between looks at the queue when nothing wakes the worker")
+    grace: Seconds = Field(default=10.0, description="time between TERM and KILL of a process tree")
+    capabilities: Words = Field(default=(), description="what this machine offers besides what the worker finds")
 
 
 with warnings.catch_warnings():
@@ -174,26 +178,26 @@ with warnings.catch_warnings():
         """The worktrees that tasks run in, and their snapshots."""
 
         copy: Words = Field(  # type: ignore[assignment]
-            (), description="globs of files that git does not carry, copied from the repository"
+            default=(), description="globs of files that git does not carry, copied from the repository"
         )
-        setup: Words = Field((), description="shell commands run in a new worktree")
-        snapshot_every: Seconds = Field(180.0, description="time between snapshots while a task runs")
-        max_file: Bytes = Field(50 << 20, description="largest file a snapshot takes")
-        max_total: Bytes = Field(500 << 20, description="most a snapshot takes in all")
+        setup: Words = Field(default=(), description="shell commands run in a new worktree")
+        snapshot_every: Seconds = Field(default=180.0, description="time between snapshots while a task runs")
+        max_file: Bytes = Field(default=50 << 20, description="largest file a snapshot takes")
+        max_total: Bytes = Field(default=500 << 20, description="most a snapshot takes in all")
 
 
 class Retention(Model):
     """Which finished tasks are forgotten. Empty: none."""
 
-    age: Seconds | None = Field(None, description="finished longer ago than this")
-    count: Count | None = Field(None, description="beyond this many, oldest first")
+    age: Seconds | None = Field(default=None, description="finished longer ago than this")
+    count: Count | None = Field(default=None, description="beyond this many, oldest first")
 
 
 class Sqlite(Model):
     """The SQLite store."""
 
     synchronous: Literal["full", "normal"] = Field(
-        "full", description="full survives a power failure; normal may lose the last commits in one"
+        default="full", description="full survives a power failure; normal may lose the last commits in one"
     )
 
 
@@ -212,12 +216,12 @@ class MachineSettings(Model):
     role: Literal["orchestrator", "worker"] = "worker"
     os: Literal["linux", "macos", "windows"] | None = None
     address: str | None = None
-    tailscale_ip: str | None = Field(None, description="another name for address")
+    tailscale_ip: str | None = Field(default=None, description="another name for address")
     queue_port: Port = 8000
     worker_port: Port = 8001
     capabilities: Words = ()
     agents: Words = ()
-    aliases: Words = Field((), description="earlier names, kept so that statistics and targeted tasks go on")
+    aliases: Words = Field(default=(), description="earlier names, kept so that statistics and targeted tasks go on")
     slots: Positive = 1
     tags: Words = ()
     ssh: Ssh | None = None
@@ -226,12 +230,14 @@ class MachineSettings(Model):
 class Settings(Model):
     """The whole configuration."""
 
-    store: str | None = Field(None, description="URL of the store; empty: SQLite in the project's state folder")
-    artifacts: str | None = Field(None, description="URL of the artifact store; empty: a folder beside the store")
-    plugins: Words = Field((), description="modules loaded as plugins, by dotted name")
+    store: str | None = Field(default=None, description="URL of the store; empty: SQLite in the project's state folder")
+    artifacts: str | None = Field(
+        default=None, description="URL of the artifact store; empty: a folder beside the store"
+    )
+    plugins: Words = Field(default=(), description="modules loaded as plugins, by dotted name")
     agents: dict[Name, AgentSettings] = {}
     routes: tuple[RouteRule, ...] = ()
-    redact: tuple[Regex, ...] = Field((), description="regular expressions of secrets, besides the known ones")
+    redact: tuple[Regex, ...] = Field(default=(), description="regular expressions of secrets, besides the known ones")
     defaults: Defaults = Defaults()
     types: dict[Name, TypeSettings] = {}
     limits: Limits = Limits()
@@ -239,7 +245,7 @@ class Settings(Model):
     workspace: Workspace = Workspace()
     retention: Retention = Retention()
     sqlite: Sqlite = Sqlite()
-    machines: dict[Name, MachineSettings] = Field({}, description="read from machines.yaml")
+    machines: dict[Name, MachineSettings] = Field(default={}, description="read from machines.yaml")
 
 
 def json_schema() -> dict[str, Any]:

@@ -64,9 +64,9 @@ class Config(Section):
         return ((name, value) for name, value in self.__dict__.items() if name != "_origins")
 
     def origin(self, key: str) -> str:
-        """Where the value of a dotted key came from: `default`, `runner.yaml:3`, `environment RUNNER_STORE`, `flag --store`.
+        """Where a value came from: `default`, `runner.yaml:3`, `environment RUNNER_STORE`, `flag --store`.
 
-        A key inside a value that was given whole has the origin of the whole.
+        `key` is dotted. A key inside a value that was given whole has the origin of the whole.
         """
         origins: dict[str, str] = self.__dict__["_origins"]
         while key:

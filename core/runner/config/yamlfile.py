@@ -24,7 +24,7 @@ _MOST_NODES = 200_000
 class _Loader(_BaseLoader):
     """Resolves plain scalars by the YAML 1.2 core schema."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
 
 
 _SCALARS = {
