@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from runner_plugins import sqlite_store
 
 from runner.testing.conformance import StoreConformance
-from runner.testing.conformance.actors import OpenStore
+from runner_plugins import sqlite_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.testing.conformance.actors import OpenStore
 
 
 class TestSqlite(StoreConformance):

@@ -162,7 +162,9 @@ def _claimed(life: _Life, event: Event, report: Report) -> None:
     epoch, worker = event.epoch or 0, str(event.data.get("worker"))
     report.claims += 1
     if life.holder is not None:
-        _note(report, "two_owners", life, f"{worker} claimed epoch {epoch} while {life.holder[1]} held {life.holder[0]}")
+        _note(
+            report, "two_owners", life, f"{worker} claimed epoch {epoch} while {life.holder[1]} held {life.holder[0]}"
+        )
     if epoch <= life.epoch:
         _note(report, "epoch", life, f"epoch {epoch} after {life.epoch}")
     if life.status in TERMINAL:
@@ -232,7 +234,7 @@ def _reclaimed(life: _Life, event: Event, report: Report) -> None:
 
 
 def _decided(life: _Life, event: Event, report: Report) -> None:
-    becomes = {"task.cancelled": "cancelled", "task.retried": "pending"}.get(event.kind) or str(event.data.get("to"))
+    becomes = "cancelled" if event.kind == "task.cancelled" else str(event.data.get("to", "pending"))
     if life.holder is not None:
         _note(report, "two_owners", life, f"{event.kind} while {life.holder[1]} held it")
     life.holder, life.status = None, becomes

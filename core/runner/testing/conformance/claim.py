@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from typing import TYPE_CHECKING
 
-from runner.model import Claim
 from runner.store import ClaimTasks, Settle, Store, TaskFilter
 from runner.testing.conformance.actors import (
     PROJECT,
@@ -28,6 +28,9 @@ from runner.testing.conformance.actors import (
     submit,
     take,
 )
+
+if TYPE_CHECKING:
+    from runner.model import Claim
 
 
 class ClaimTests(StoreTests):
@@ -234,4 +237,6 @@ class ClaimTests(StoreTests):
                 *(new_task(planning=True, priority=9) for _ in range(500)),
             )
         large = cost("w2")
-        assert large < 4 * small + 0.01, f"{small * 1000:.2f} ms a claim before, {large * 1000:.2f} ms with 20,000 ahead"
+        assert large < 4 * small + 0.01, (
+            f"{small * 1000:.2f} ms a claim before, {large * 1000:.2f} ms with 20,000 ahead"
+        )

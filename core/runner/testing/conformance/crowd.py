@@ -8,10 +8,9 @@ import random
 import signal
 import threading
 import time
-from multiprocessing.process import BaseProcess
 from typing import Any
 
-from runner.store import AppendEvent, AppendMessage, ClaimTasks, ClaimUnit, Settle, StartAttempt, Store, SubmitTasks
+from runner.store import AppendEvent, AppendMessage, ClaimTasks, ClaimUnit, Op, Settle, StartAttempt, Store, SubmitTasks
 from runner.testing import history
 from runner.testing.conformance.actors import (
     PROJECT,
@@ -36,7 +35,8 @@ SPAWN = multiprocessing.get_context("spawn")
 def _drain(open_store: OpenStore, number: int) -> None:
     """A process that works until nothing is pending; a third of its attempts crash."""
     store = open_store()
-    worker, dice, settled = new_worker(f"w{number}"), random.Random(number), []
+    worker, dice = new_worker(f"w{number}"), random.Random(number)
+    settled: list[Op] = []
     while True:
         *_, claims = store.commit([*settled, ClaimTasks(worker=worker, limit=2)])
         if not claims and not statuses(store).get("pending"):
@@ -104,11 +104,9 @@ class CrowdTests(StoreTests):
 
     def test_a_process_killed_at_any_moment_leaves_whole_commits(self, store: Store, open_store: OpenStore) -> None:
         dice = random.Random(1)
-        processes: list[BaseProcess] = []
-        for number in range(4):
-            process = SPAWN.Process(target=_write_forever, args=(open_store, number))
+        processes = [SPAWN.Process(target=_write_forever, args=(open_store, number)) for number in range(4)]
+        for process in processes:
             process.start()
-            processes.append(process)
         eventually(lambda: len(store.streams.read("written")) > 20, "the processes write", timeout=60)
         for process in processes:
             time.sleep(dice.random() / 5)
@@ -175,14 +173,14 @@ class CrowdTests(StoreTests):
             own.close()
             return answer
 
-        answers = _at_once(6, work)
-        assert sorted(answers)[1:] == ["refused"] * 5 or answers.count("refused") == 5
+        assert _at_once(6, work).count("refused") == 5
         assert history.check(history.gather(store), finished=False).violations == []
 
     def test_five_thousand_tasks_go_through(self, store: Store) -> None:
         for _ in range(5):
             submit(store, *(new_task() for _ in range(1000)))
-        worker, settled, seen = hire(store), [], 0
+        worker, seen = hire(store), 0
+        settled: list[Op] = []
         while True:
             *_, claims = store.commit([*settled, ClaimTasks(worker=worker, limit=250)])
             if not claims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,6 +26,9 @@ from runner.testing.conformance.actors import (
     take,
     tick,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _blocked(store: Store) -> str:

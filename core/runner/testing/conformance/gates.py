@@ -88,8 +88,10 @@ class GateTests(StoreTests):
 
     @GATES
     def test_the_next_is_the_one_of_lowest_rank(self, store: Store, gate: dict[str, str]) -> None:
-        head, late, urgent = add(store, **gate), add(store, **gate), add(store, priority=2, **gate)
-        finish(store, hire(store))
+        head = add(store, **gate)
+        held = take(store, hire(store))
+        late, urgent = add(store, **gate), add(store, priority=2, **gate)
+        settle(store, held)
         assert [status(store, id) for id in (head, late, urgent)] == ["done", "blocked", "pending"]
 
     @GATES

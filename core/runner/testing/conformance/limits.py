@@ -57,7 +57,7 @@ class LimitTests(StoreTests):
         set_limits(store, type_job=3, account_a=1)
         submit(store, *(new_task(account=("a", "b")[n % 2]) for n in range(10)))
         held = claim(store, hire(store), limit=10)
-        accounts = [c.task.account for c in held if c.task]
+        accounts = [str(c.task.account) for c in held if c.task]
         assert sorted(accounts) == ["a", "b", "b"]
 
     def test_a_started_task_counts_and_a_settled_one_does_not(self, store: Store) -> None:

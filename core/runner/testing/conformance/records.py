@@ -92,13 +92,16 @@ class RecordTests(StoreTests):
         do(store, PutArtifact(artifact=_artifact("a", task=one)))
         do(store, PutArtifact(artifact=_artifact("b", task=two, unit="u1")))
         do(store, PutArtifact(artifact=_artifact("c", project="p2")))
-        names = [sorted(a.name for a in found) for found in (
-            store.records.artifacts(),
-            store.records.artifacts(project=PROJECT),
-            store.records.artifacts(unit="u1"),
-            store.records.artifacts(task=one),
-            store.records.artifacts(project="p2", task=one),
-        )]
+        names = [
+            sorted(a.name for a in found)
+            for found in (
+                store.records.artifacts(),
+                store.records.artifacts(project=PROJECT),
+                store.records.artifacts(unit="u1"),
+                store.records.artifacts(task=one),
+                store.records.artifacts(project="p2", task=one),
+            )
+        ]
         assert names == [["a", "b", "c"], ["a", "b"], ["b"], ["a"], []]
 
     def test_one_name_may_have_many_artifacts(self, store: Store) -> None:
@@ -155,7 +158,13 @@ class RecordTests(StoreTests):
         start(store, take(store, worker))
         before = statuses(store)
         assert before == {
-            "needs_human": 1, "planning": 1, "scheduled": 1, "blocked": 1, "pending": 1, "claimed": 1, "in_progress": 1
+            "needs_human": 1,
+            "planning": 1,
+            "scheduled": 1,
+            "blocked": 1,
+            "pending": 1,
+            "claimed": 1,
+            "in_progress": 1,
         }
         assert do(store, Prune(before=_soon(), keep=0)) == 0
         assert statuses(store) == before

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runner.errors import Conflict
-from runner.model import Claim, Task
 from runner.statuses import HELD, TERMINAL
 from runner.store import (
     REFUSED,
@@ -32,9 +31,15 @@ from runner.testing.conformance.actors import (
     do,
     hire,
     new_task,
+    read,
     submit,
     tick,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.model import Claim, Task
 
 STEPS = 150
 LIMIT = 3
@@ -92,9 +97,7 @@ class Walk:
             if self.dice.random() < 0.7:
                 do(self.store, StartAttempt(fence=held))
             # A rate limit that is over already: `scheduled` until the tick.
-            result = do(
-                self.store, Settle(fence=held, outcome=self.dice.choice(OUTCOMES), retry_at=time.time() - 1)
-            )
+            result = do(self.store, Settle(fence=held, outcome=self.dice.choice(OUTCOMES), retry_at=time.time() - 1))
             assert result != REFUSED
 
     def release(self) -> None:
@@ -128,7 +131,7 @@ class Walk:
             return
 
     def tasks(self) -> dict[str, Task]:
-        return {task.id: task for task in self.store.queue.find(TaskFilter(project=PROJECT))}
+        return {task.id: read(self.store, task.id) for task in self.store.queue.find(TaskFilter(project=PROJECT))}
 
     def check(self) -> None:
         tasks = self.tasks()
