@@ -16,3 +16,7 @@ class Desk(Protocol):
     def commit(self, ops: Sequence[Op]) -> list[Any]:
         """Commit ops together with whatever else the worker has → their results."""
         ...
+
+    def post(self, ops: Sequence[Op]) -> None:
+        """Have ops committed soon, without waiting for it."""
+        ...

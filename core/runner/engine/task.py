@@ -1,10 +1,10 @@
 """A claimed task from workspace to settlement: the one executor's path for a lone task.
 
-    workspace ─▶ seal ─▶ attempt written down ─▶ run_step ─▶ commit what was left ─▶ seal again, checks
-        ▲                                                                              │
-        └────────────── repair: the same agent, with the evidence ◀── red ─────────────┤
-                                                                                       ▼
-                                       snapshot ─▶ artifacts ─▶ settle (fenced) ─▶ branch
+workspace ─▶ seal ─▶ attempt written down ─▶ run_step ─▶ commit what was left ─▶ seal again, checks
+    ▲                                                                              │
+    └────────────── repair: the same agent, with the evidence ◀── red ─────────────┤
+                                                                                   ▼
+                                   snapshot ─▶ artifacts ─▶ settle (fenced) ─▶ branch
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from runner.engine.seal import Seal, broken, take_seal
 from runner.engine.workplace import Workplace
 from runner.errors import Cancelled, LostClaim, RunnerError, StoreError
 from runner.model import Repair, StepResult, Verdict
-from runner.store import REFUSED, FinishAttempt, LateEvidence, PutArtifact, Release, Settle, StartAttempt
+from runner.store import REFUSED, FinishAttempt, LateEvidence, Published, PutArtifact, Release, Settle, StartAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +140,9 @@ class TaskRun:
         ops: list[Any] = []
         if last is not None:
             ops.append(
-                FinishAttempt(fence=self._claim, n=last.n, outcome="check_failed", result=self._result(last, "check_failed"))
+                FinishAttempt(
+                    fence=self._claim, n=last.n, outcome="check_failed", result=self._result(last, "check_failed")
+                )
             )
         home = self._machine if place.stays else None
         ops.append(StartAttempt(fence=self._claim, step=MAIN, agent=self.task.agent, repair=repairs > 0, home=home))
@@ -246,7 +248,9 @@ class TaskRun:
                 ),
             ]
         )[-1]
-        place.settled()
+        moved = place.move_branch()
+        if moved is not None:
+            self._desk.post([Published(task=self.task.id, epoch=self._claim.epoch, error=moved)])
         return self._ended(str(status), outcome, str(result["summary"]))
 
     def _settle_quietly(self, result: StepResult, summary: str) -> Ended:

@@ -136,11 +136,18 @@ class Workplace:
             return {}
         return {"branch": self._asked["ref"].removeprefix("refs/heads/"), "commit": self._asked["new"]}
 
-    def settled(self) -> None:
-        """The settle was accepted: move the branch. What fails here is made up for by the next worker."""
-        if self._asked is not None:
-            with contextlib.suppress(RunnerError):
-                move_branch(Path(self._asked["repo"]), self._asked["ref"], self._asked["new"], self._asked["old"])
+    def move_branch(self) -> str | None:
+        """The settle was accepted: move the branch → "" or what is wrong; None when there is nothing to move.
+
+        A worker that dies before this is made up for by the next one on this machine.
+        """
+        if self._asked is None:
+            return None
+        try:
+            move_branch(Path(self._asked["repo"]), self._asked["ref"], self._asked["new"], self._asked["old"])
+        except RunnerError as error:
+            return str(error)
+        return ""
 
     def close(self) -> None:
         """Stop what runs beside the step."""

@@ -118,6 +118,11 @@ class Writer:
             raise asked.error
         return asked.results
 
+    def post(self, ops: Sequence[Op]) -> None:
+        """Have `ops` committed with the next round, without waiting."""
+        self._asked.append(Asked(ops))
+        self.store.wake()
+
     def stop(self) -> None:
         """End the thread once nothing is asked any more."""
         self._stop = True

@@ -21,27 +21,40 @@ WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, 
 UNMET = "SELECT 1 FROM deps WHERE child = :seq AND met = 0 LIMIT 1"
 UNIT = "SELECT parallel, home FROM units WHERE id = :unit{lock}"
 UNIT_CLAIM = "SELECT 1 FROM claims WHERE id = :id"
-UNIT_BUSY = """SELECT seq, status, rank, id, epoch FROM tasks
+UNIT_BUSY = """SELECT seq, status, rank, project, unit, limit_key FROM tasks
     WHERE unit = :unit AND status IN ('pending', 'claimed', 'in_progress') AND seq <> :seq
     ORDER BY rank DESC LIMIT 1"""
-KEY_BUSY = """SELECT seq, status, rank, id, epoch FROM tasks
+KEY_BUSY = """SELECT seq, status, rank, project, unit, limit_key FROM tasks
     WHERE limit_key = :limit_key AND project = :project AND status IN ('pending', 'claimed', 'in_progress')
     AND seq <> :seq ORDER BY rank DESC LIMIT 1"""
 SET_LANE = """UPDATE tasks SET status = 'pending', blocked_by = NULL, lane = :lane, not_before = NULL
     WHERE seq = :seq"""
 SET_BLOCKED = "UPDATE tasks SET status = 'blocked', blocked_by = :why WHERE seq = :seq"
+STEP_BACK = SET_BLOCKED + " AND status = 'pending'"
 SET_SCHEDULED = "UPDATE tasks SET status = 'scheduled', blocked_by = NULL WHERE seq = :seq"
 NEXT_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit'
     ORDER BY rank, seq LIMIT 1"""
 NEXT_OF_KEY = """SELECT seq FROM tasks WHERE limit_key = :limit_key AND project = :project AND status = 'blocked'
     AND blocked_by = 'key' ORDER BY rank, seq LIMIT 1"""
+OPEN_OF_UNIT = "SELECT seq, project, limit_key FROM tasks WHERE unit = :unit AND status = 'pending'"
+BLOCKED_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit'
+    ORDER BY rank, seq"""
 HOME = "UPDATE tasks SET home = :home WHERE seq = :seq"
 UNIT_HOME = "UPDATE units SET home = :home WHERE id = :unit"
-OPEN_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status IN ('pending') AND blocked_by IS NULL"""
+
+Gate = tuple[str, str, str]
+"""What only one task passes at a time: ("unit", project, unit) or ("key", project, limit key)."""
 
 
 def admit(tx: Tx, seq: int) -> str:
     """Let the task run or wait: sets and returns its status. The row must be locked or new."""
+    freed: list[Gate] = []
+    status = _admit(tx, seq, freed)
+    _pass_on(tx, freed)
+    return status
+
+
+def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
     row = tx.one(WAITS, seq=seq)
     assert row is not None
     _, task_id, project, unit, limit_key, not_before, rank, machine, type_, account, requires, epoch, was, home = row
@@ -50,19 +63,28 @@ def admit(tx: Tx, seq: int) -> str:
     if not_before is not None and not_before > tx.clock()[1]:
         tx.run(SET_SCHEDULED, seq=seq)
         return SCHEDULED
+    in_the_way: list[tuple[str, Row]] = []
     if unit is not None:
         tx.lock(f"unit:{unit}")
         parallel, unit_home = tx.one(UNIT, unit=unit) or (0, None)
         home = home or unit_home
         if tx.one(UNIT_CLAIM, id=f"unit:{unit}"):
             return _block(tx, seq, "unit")
-        if not parallel and not _step_ahead(tx, tx.one(UNIT_BUSY, unit=unit, seq=seq), rank, "unit"):
-            return _block(tx, seq, "unit")
+        busy = None if parallel else tx.one(UNIT_BUSY, unit=unit, seq=seq)
+        if busy is not None:
+            in_the_way.append(("unit", busy))
     if limit_key is not None:
         tx.lock(f"key:{project}:{limit_key}")
         busy = tx.one(KEY_BUSY, limit_key=limit_key, project=project, seq=seq)
-        if not _step_ahead(tx, busy, rank, "key"):
-            return _block(tx, seq, "key")
+        if busy is not None:
+            in_the_way.append(("key", busy))
+    # All gates are looked at before anybody steps back: a place is only taken by who can use it.
+    for why, busy in in_the_way:
+        if busy[1] != PENDING or busy[2] <= rank:
+            return _block(tx, seq, why)
+    for why, busy in in_the_way:
+        if not _step_back(tx, busy, why, freed):
+            return _block(tx, seq, why)
     tx.run(SET_LANE, seq=seq, lane=lanes.intern(tx, project, machine or home, type_, account, load(requires)))
     tx.woken.add("work")
     if was in (BLOCKED, SCHEDULED):
@@ -75,28 +97,45 @@ def _block(tx: Tx, seq: int, why: str) -> str:
     return BLOCKED
 
 
-def _step_ahead(tx: Tx, busy: Row | None, rank: float, why: str) -> bool:
-    """Whether the place is free, or its taker is only pending and comes later: then it steps back."""
-    if busy is None:
-        return True
-    other, status, other_rank = busy[0], busy[1], busy[2]
-    if status != PENDING or other_rank <= rank:
-        return False
-    # The other must still be pending: a claim that won the race keeps the place.
-    return tx.run(SET_BLOCKED + " AND status = 'pending'", seq=other, why=why) == 1
+def _step_back(tx: Tx, busy: Row, why: str, freed: list[Gate]) -> bool:
+    """The pending task that comes later gives up its place; its other gate is free for the next."""
+    seq, _, _, project, unit, limit_key = busy
+    # It must still be pending: a claim that won the race keeps the place.
+    if tx.run(STEP_BACK, seq=seq, why=why) != 1:
+        return tx.one("SELECT 1 FROM tasks WHERE seq = :seq AND status = 'blocked'", seq=seq) is not None
+    freed += [gate for gate in gates(project, unit, limit_key) if gate[0] != why]
+    return True
+
+
+def gates(project: str, unit: str | None, limit_key: str | None) -> list[Gate]:
+    """The gates of a task."""
+    found: list[Gate] = []
+    if unit is not None:
+        found.append(("unit", project, unit))
+    if limit_key is not None:
+        found.append(("key", project, limit_key))
+    return found
 
 
 def step_aside(tx: Tx, project: str, unit: str | None, limit_key: str | None) -> None:
     """A task of this unit and limit key left the queue's head: the next of each goes on."""
-    if unit is not None:
-        _next(tx, tx.one(NEXT_OF_UNIT, unit=unit))
-    if limit_key is not None:
-        _next(tx, tx.one(NEXT_OF_KEY, limit_key=limit_key, project=project))
+    _pass_on(tx, gates(project, unit, limit_key))
 
 
-def _next(tx: Tx, row: Row | None) -> None:
-    if row is not None:
-        admit(tx, row[0])
+def _pass_on(tx: Tx, freed: list[Gate]) -> None:
+    """Fill each freed gate with the first that can use it; who steps back meanwhile frees gates of its own."""
+    while freed:
+        kind, project, name = freed.pop()
+        seen = -1
+        while True:
+            if kind == "unit":
+                row = tx.one(NEXT_OF_UNIT, unit=name)
+            else:
+                row = tx.one(NEXT_OF_KEY, limit_key=name, project=project)
+            # The same one again: it waits for this very gate, which is taken once more.
+            if row is None or row[0] == seen or _admit(tx, row[0], freed) == PENDING:
+                break
+            seen = row[0]
 
 
 def stay(tx: Tx, seq: int, unit: str | None, home: str) -> None:
@@ -108,17 +147,14 @@ def stay(tx: Tx, seq: int, unit: str | None, home: str) -> None:
 
 def hide_unit(tx: Tx, unit: str) -> None:
     """A claim from outside took the unit: its pending tasks wait."""
-    for (seq,) in tx.all(OPEN_OF_UNIT, unit=unit):
-        tx.run(SET_BLOCKED + " AND status = 'pending'", seq=seq, why="unit")
-
-
-BLOCKED_OF_UNIT = (
-    "SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit' ORDER BY rank, seq"
-)
+    freed: list[Gate] = []
+    for seq, project, limit_key in tx.all(OPEN_OF_UNIT, unit=unit):
+        if tx.run(STEP_BACK, seq=seq, why="unit"):
+            freed += gates(project, None, limit_key)
+    _pass_on(tx, freed)
 
 
 def show_unit(tx: Tx, unit: str) -> None:
     """The claim from outside ended: the unit's tasks may go on (one, or all of a parallel unit)."""
     for (seq,) in tx.all(BLOCKED_OF_UNIT, unit=unit):
-        if admit(tx, seq) != PENDING:
-            break
+        admit(tx, seq)

@@ -19,7 +19,7 @@ ASK_CANCEL = "UPDATE tasks SET cancel = 1 WHERE seq = :seq"
 CANCEL = """UPDATE tasks SET status = 'cancelled', outcome = 'cancelled', blocked_by = NULL, finished_at = {wall}
     WHERE seq = :seq"""
 AGAIN = """UPDATE tasks SET status = 'blocked', blocked_by = NULL, outcome = NULL, attempts = 0, interruptions = 0,
-    not_before = NULL, question = NULL, answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
+    not_before = NULL, question = CASE WHEN :answered = 1 THEN question END, answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
     WHERE seq = :seq"""
 CLOSE = """UPDATE tasks SET status = :status, outcome = :outcome, question = NULL, result = :result, blocked_by = NULL,
     finished_at = {wall} WHERE seq = :seq"""
@@ -74,7 +74,7 @@ def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, 
     taken = tx.one(KEY_TAKEN, project=project, key=key, seq=seq) if key is not None and status in TERMINAL else None
     if taken is not None:
         raise Conflict(f"key '{key}' of task {task} is in use by task {taken[0]}", "wait for that one, or cancel it")
-    tx.run(AGAIN, seq=seq, answer=answer)
+    tx.run(AGAIN, seq=seq, answer=answer, answered=int(answer is not None))
     after = admit(tx, seq)
     if status == PENDING and after != PENDING:
         step_aside(tx, project, unit, limit_key)

@@ -26,8 +26,8 @@ QUALIFIED: Final = ", ".join(f"t.{n}" for n in NAMES)
 
 
 def dump(value: Any) -> str:
-    """Compact JSON, the way every store writes it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Compact JSON, the way every store writes it: ASCII, so that any string Python holds can be stored."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def load(text: str | None) -> Any:

@@ -35,6 +35,7 @@ ADD = """INSERT INTO tasks (id, project, unit, type, status, lane, rank, priorit
     VALUES (:id, :project, :unit, :type, :status, :lane, {wall} - :head_start, :priority, :payload, :spec, :machine,
     :agent, :account, :requires, :key, :key_forever, :digest, :limit_key, :attempts, :interruptions, :not_before,
     :blocked_by, :by, {wall})"""
+UNIT_PROJECT = "SELECT project FROM units WHERE id = :id"
 SEQ = "SELECT seq FROM tasks WHERE id = :id"
 
 _CHUNK = 500
@@ -148,7 +149,7 @@ def _careful(tx: Tx, tasks: dict[int, NewTask]) -> dict[int, str]:
     seqs: dict[int, int] = {}
     for place, task in tasks.items():
         if task.unit is not None:
-            tx.run(ADD_UNIT, id=task.unit, project=task.project)
+            _same_unit(tx, task)
         found = tx.one(SEQ, id=task.id)
         assert found is not None
         seqs[place] = int(found[0])
@@ -157,6 +158,14 @@ def _careful(tx: Tx, tasks: dict[int, NewTask]) -> dict[int, str]:
             tx.run(MARK_PARENT, seq=parent)
             tx.run(ADD_DEP, child=seqs[place], parent=parent, met=int(status == DONE))
     return {p: PLANNING if tasks[p].planning else admit(tx, seq) for p, seq in seqs.items()}
+
+
+def _same_unit(tx: Tx, task: NewTask) -> None:
+    """The task's unit, made when it is new; a unit belongs to one project."""
+    tx.run(ADD_UNIT, id=task.unit, project=task.project)
+    row = tx.one(UNIT_PROJECT, id=task.unit)
+    if row is not None and row[0] != task.project:
+        raise Conflict(f"work unit '{task.unit}' belongs to another project ({row[0]})", "choose another name")
 
 
 def _refuse_cycles(tasks: dict[int, NewTask]) -> None:
