@@ -1,0 +1,44 @@
+"""What is secret, as a value: the same rules for what children print and for what the core itself writes."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from runner.errors import ConfigError
+from runner.keeper.scan import Secrets, redacted
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Known `secrets` (as they are; from 4 bytes on) and `patterns`: regular expressions matched line by line.
+
+    The common key formats (`runner.keeper.patterns`) are always looked for. What is not found: a
+    secret that is encoded (base64, percent signs), or has terminal codes in the middle.
+    """
+
+    secrets: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern.encode("utf-8", "surrogateescape"))
+            except re.error as error:
+                raise ConfigError(
+                    f"redact: '{pattern}' is not a regular expression: {error}", "correct the pattern"
+                ) from None
+
+    def __repr__(self) -> str:
+        return f"Redaction({len(self.secrets)} secrets, {len(self.patterns)} patterns)"
+
+    def text(self, text: str) -> str:
+        """`text` with everything secret replaced by `[redacted]`."""
+        data = text.encode("utf-8", "surrogatepass")
+        return redacted(data, _secrets(self)).decode("utf-8", "surrogatepass")
+
+
+@functools.lru_cache(maxsize=32)
+def _secrets(redaction: Redaction) -> Secrets:
+    return Secrets(redaction.secrets, redaction.patterns)

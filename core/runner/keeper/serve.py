@@ -1,0 +1,93 @@
+"""The keeper's service loop: one request after the other until its client is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+from runner.host import start_time
+from runner.keeper.capture import Buffer
+from runner.keeper.run import Run
+from runner.keeper.scan import Secrets
+from runner.keeper.tree import adopt_orphans
+from runner.keeper.wire import Inbox, encode
+
+TYPE_CHECKING = False  # importing `typing` would cost the keeper's start 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Service:
+    """What a run needs of the keeper: its socket, its wake-up descriptor, its mark, its grace time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.grace = 5.0
+        self.mark = f"{os.getpid()}:{start_time(os.getpid())}"
+        self.wake, write_end = os.pipe()
+        for fd in (self.wake, write_end):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        self._inbox = Inbox(sock)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell the client; a client that is gone is noticed when the socket is read."""
+        try:
+            self.sock.sendall(encode(message))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """What one read brings; None when the client is gone."""
+        return self._inbox.receive()
+
+    def take_fd(self) -> int | None:
+        """The descriptor that came with the request, if there is one."""
+        return self._inbox.fds.pop(0) if self._inbox.fds else None
+
+
+def serve(fd: int) -> None:
+    """Serve the client at the other end of the socket `fd` until it hangs up.
+
+    What a client sent to a run that was over by then ("end", "more") is read here, and means nothing.
+    """
+    _settle_in(fd)
+    service = Service(socket.socket(fileno=fd))
+    secrets: Secrets | None = None
+    buffer: Buffer | None = None
+    while True:
+        messages = service.receive()
+        if messages is None:
+            return
+        for message in messages:
+            if "configure" in message:
+                service.grace = message["grace"]
+                secrets = Secrets(message["secrets"], message["patterns"])
+                buffer = Buffer(secrets.held)
+            elif "argv" in message:
+                assert secrets is not None
+                assert buffer is not None
+                stdin = service.take_fd() if message["stdin"] else None
+                try:
+                    service.send(Run(service, message, secrets, buffer).go(stdin))
+                finally:
+                    if stdin is not None:
+                        os.close(stdin)
+
+
+def _settle_in(fd: int) -> None:
+    """Own nothing but the socket and the three null streams; die of nothing but the end of the client."""
+    for name in os.listdir("/dev/fd"):
+        number = int(name)
+        if number > 2 and number != fd:
+            try:
+                os.close(number)
+            except OSError:
+                pass  # the descriptor of the listing itself
+    os.set_inheritable(fd, False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    adopt_orphans()
+    os.chdir("/")
