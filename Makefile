@@ -1,0 +1,52 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Each makes its own environment when there is none.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help demo test check soak bench format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	touch $@
+
+$(VENV)/.runner: $(VENV)/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runner
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[all]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	touch $@
+
+demo: $(VENV)/.runner ## a real repository, tasks through the queue, a worker, checks, repair, artifacts
+	$(BIN)/runner demo
+
+test: $(VENV)/.dev ## the tests
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(VENV)/.dev ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+soak: $(VENV)/.dev ## the long variants of the fault tests
+	$(BIN)/python -m pytest -n 1 -m soak --timeout 3600
+
+bench: $(VENV)/.bench ## speed and memory, beside raw limits and peers
+	$(BIN)/python benchmarks/run.py
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
