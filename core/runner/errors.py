@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from runner import statuses
@@ -119,6 +118,8 @@ class SnapshotFailed(RunnerError):
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` when a known name is near, else the list of known names."""
+    import difflib  # here: every command imports this module, few need a suggestion
+
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
