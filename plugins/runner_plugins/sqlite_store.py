@@ -8,17 +8,16 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from runner.errors import StoreError, StoreLocked, StoreUnavailable
 from runner.hookspecs import hookimpl
 from runner_plugins.sql import schema
-from runner_plugins.sql.apply import apply
 from runner_plugins.sql.lanes import READ_NEW, LaneCache
 from runner_plugins.sql.ping import Pings
 from runner_plugins.sql.reads import Queue, Records, Streams
-from runner_plugins.sql.tx import spell
 from runner_plugins.sql.turnstile import Turnstile
+from runner_plugins.sql.tx import spell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +41,7 @@ PICK_MORE = """SELECT seq FROM tasks WHERE status = 'pending' AND lane IN @lanes
 class _Dialect:
     """SQLite's spelling: the clocks are parameters, since on one host this process's clocks are the store's."""
 
-    clock: Mapping[str, str] = {
+    clock: ClassVar[Mapping[str, str]] = {
         "now": ":now",
         "wall": ":wall",
         "boot": ":boot",
@@ -62,13 +61,14 @@ class _Dialect:
         return f":{name}"
 
 
+_DIALECT = _Dialect()
 _spelled: dict[str, str] = {}
 
 
 def _sql(text: str) -> str:
     known = _spelled.get(text)
     if known is None:
-        known = _spelled[text] = spell(text, _Dialect)
+        known = _spelled[text] = spell(text, _DIALECT)
     return known
 
 
@@ -97,7 +97,8 @@ class _Tx:
         self.after: list[Callable[[], None]] = []
         self.woken: set[str] = set()
         self.boot = store.boot
-        self._clock = {"now": time.monotonic(), "wall": time.time(), "boot": store.boot}
+        self._now, self._wall = time.monotonic(), time.time()
+        self._clock = {"now": self._now, "wall": self._wall, "boot": store.boot}
 
     def all(self, sql: str, **values: Any) -> Sequence[Row]:
         return self.db.execute(_sql(sql), _plain(values) | self._clock).fetchall()
@@ -116,7 +117,7 @@ class _Tx:
         """Writers are alone already."""
 
     def clock(self) -> tuple[float, float]:
-        return float(self._clock["now"]), float(self._clock["wall"])
+        return self._now, self._wall
 
     def fitting(self, worker: Worker) -> list[Lane]:
         cache = self.store.lane_cache_in(self)
@@ -130,7 +131,7 @@ class _Tx:
         # A few at a time, each the head of its lane once the ones before it are taken.
         heads: list[tuple[float, int]] = []
         for lane in lanes:
-            heads += self.all(HEADS, lane=lane, want=want)  # type: ignore[arg-type]
+            heads += self.all(HEADS, lane=lane, want=want)
         return [seq for _, seq in sorted(heads)[:want]]
 
 
@@ -175,12 +176,14 @@ class SqliteStore:
         db = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = self._connect()
-        return db  # type: ignore[no-any-return]
+        return db
 
     # Writing
 
     def commit(self, ops: Sequence[Op], request_id: str | None = None) -> list[Any]:
         """As `runner.store.Store.commit`."""
+        from runner_plugins.sql.apply import apply  # here: commands that only read start without the writes
+
         with self.write() as tx:
             results = apply(tx, ops, request_id)
         for done in tx.after:

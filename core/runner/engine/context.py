@@ -127,6 +127,7 @@ class TaskContext:
             timeout=self._left(timeout),
             silence=self._silence if silence is None else silence,
             on_output=on_output,
+            cancelled=self._stop.event,
         )
         self._stop.check()
         return result

@@ -54,7 +54,9 @@ def result_of(answer: Any) -> StepResult:
             return StepResult("crashed", evidence={"error": f"the handler returned what JSON can't hold: {error}"})
         return StepResult(evidence=answer)
     kind = type(answer).__name__
-    return StepResult("crashed", evidence={"error": f"the handler returned a {kind}, not None, str, dict or StepResult"})
+    return StepResult(
+        "crashed", evidence={"error": f"the handler returned a {kind}, not None, str, dict or StepResult"}
+    )
 
 
 def sentence(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Where a claimed task works: a worktree with snapshots, or a folder as it is; the engine's side of `runner.workspace`."""
+"""Where a claimed task works: a worktree with snapshots, or a folder as it is."""
 
 from __future__ import annotations
 

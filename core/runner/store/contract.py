@@ -58,6 +58,7 @@ class QueueReads(Protocol):
     def find(self, where: TaskFilter) -> list[Task]:
         """The tasks that match. Their parents (`after`) are left empty: `get` reads those."""
         ...
+
     def count(self, where: TaskFilter) -> dict[str, int]:
         """Tasks by status; statuses without one are left out."""
         ...

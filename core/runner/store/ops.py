@@ -173,7 +173,7 @@ class ReleaseUnit(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateEvidence(Op):
-    """What a stale holder may still say: appended to its own attempt (task, epoch), never to the task → bool (found)."""
+    """What a stale holder may still say, kept with its own attempt (task, epoch) → bool (found)."""
 
     task: str
     epoch: int
@@ -192,7 +192,7 @@ class AppendEvent(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendMessage(Op):
-    """Add a message to a stream → int, its position (1, 2, …: given under the stream's lock, no gaps that fill later)."""
+    """Add a message to a stream → int, its position: 1, 2, …, given under the stream's lock; no gap fills later."""
 
     stream: str
     body: Mapping[str, Any]
@@ -208,7 +208,7 @@ class PutArtifact(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutRecord(Op):
-    """Insert or replace a record of a kind (`machine`, `unit`, `project`, …) → None. `expect` guards: the version read."""
+    """Insert or replace a record of a kind (`machine`, `unit`, `project`, …) → None."""
 
     kind: str
     id: str
@@ -234,7 +234,7 @@ class PutLimits(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelTask(Op):
-    """Cancel → str, the status after: `cancelled`, or the running one with `cancel_requested` set. Finished: Conflict."""
+    """Cancel → str, the status after: `cancelled`, or the held one, asked to end. Finished already: Conflict."""
 
     task: str
     by: str = ""

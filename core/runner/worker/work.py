@@ -49,6 +49,7 @@ class Work:
         slots: int,
         talk: Callable[[str], None],
         ended: Callable[[Ended], None],
+        offers: Sequence[str] = (),
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._app = app
@@ -71,7 +72,7 @@ class Work:
         self._neighbours = Neighbours(app.store)
         # What an earlier keeper of this machine left behind must be gone before anything new runs.
         sweep()
-        self._worker = make_worker(app, machine=machine, types=types, slots=self._room)
+        self._worker = make_worker(app, machine=machine, types=types, slots=self._room, offers=offers)
         self._writer = self._make_writer()
         self._slots = [self._make_slot(n) for n in range(self._room)]
         self._with_keepers()

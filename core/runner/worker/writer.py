@@ -138,7 +138,7 @@ class Writer:
     def run(self) -> None:
         """Rounds until stopped. A store that is damaged ends the worker; one that is away does not."""
         try:
-            self.commit_now([Register(worker=self.worker), Renew(worker=self.worker, claims=(), lease=self._lease)])
+            self.commit_now([Register(worker=self.worker), Renew(worker=self.worker.id, claims=(), lease=self._lease)])
             while not (self._stop and not self._asked):
                 self._round()
         except BaseException as error:
@@ -278,10 +278,9 @@ class Writer:
             self._renewed = 0.0
         elif why == "work":
             self._look = True
-        elif why == "" and self.claiming and free and self._work_waits():
-            self._look = True
-            self._ticked = 0.0
-        elif why == "" and self.claiming and free and self._hooks.dead():
+        elif (why == "" and self.claiming and free and self._work_waits()) or (
+            why == "" and self.claiming and free and self._hooks.dead()
+        ):
             self._look = True
             self._ticked = 0.0
 

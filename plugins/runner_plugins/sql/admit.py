@@ -16,8 +16,8 @@ from runner_plugins.sql.rows import load, note
 if TYPE_CHECKING:
     from runner_plugins.sql.tx import Row, Tx
 
-WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, type, account, requires, epoch, status, home
-    FROM tasks WHERE seq = :seq"""
+WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, type, account, requires, epoch,
+    status, home FROM tasks WHERE seq = :seq"""
 UNMET = "SELECT 1 FROM deps WHERE child = :seq AND met = 0 LIMIT 1"
 UNIT = "SELECT parallel, home FROM units WHERE id = :unit{lock}"
 UNIT_CLAIM = "SELECT 1 FROM claims WHERE id = :id"

@@ -32,8 +32,8 @@ from runner.store import (
     RetryTask,
     Settle,
     StartAttempt,
-    Submitted,
     SubmitTasks,
+    Submitted,
     Tick,
     Ticked,
 )

@@ -12,7 +12,8 @@ from runner_plugins.sql.rows import dump, note
 if TYPE_CHECKING:
     from runner.model import Lane
     from runner.store import ClaimTasks, ClaimUnit, ReleaseUnit
-    from runner_plugins.sql.tx import Row, Tx
+    from runner_plugins.sql.fences import Held
+    from runner_plugins.sql.tx import Tx
 
 PARKED = "SELECT name FROM accounts WHERE project = :project AND parked_until > {wall}"
 LIMITS = "SELECT name, most FROM limits WHERE project = :project ORDER BY name{lock}"
@@ -144,7 +145,7 @@ def claim_unit(tx: Tx, op: ClaimUnit) -> Claim | None:
     return Claim(name, epoch, op.lease)
 
 
-def release_unit(tx: Tx, op: ReleaseUnit, held: Row) -> None:
+def release_unit(tx: Tx, op: ReleaseUnit, held: Held) -> None:
     """End a unit claim and let its tasks go on."""
     assert op.fence is not None
     unit = op.fence.key

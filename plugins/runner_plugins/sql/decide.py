@@ -19,7 +19,8 @@ ASK_CANCEL = "UPDATE tasks SET cancel = 1 WHERE seq = :seq"
 CANCEL = """UPDATE tasks SET status = 'cancelled', outcome = 'cancelled', blocked_by = NULL, finished_at = {wall}
     WHERE seq = :seq"""
 AGAIN = """UPDATE tasks SET status = 'blocked', blocked_by = NULL, outcome = NULL, attempts = 0, interruptions = 0,
-    not_before = NULL, question = CASE WHEN :answered = 1 THEN question END, answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
+    not_before = NULL, question = CASE WHEN :answered = 1 THEN question END,
+    answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
     WHERE seq = :seq"""
 CLOSE = """UPDATE tasks SET status = :status, outcome = :outcome, question = NULL, result = :result, blocked_by = NULL,
     finished_at = {wall} WHERE seq = :seq"""
@@ -85,7 +86,7 @@ def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, 
 def resolve(tx: Tx, op: ResolveTask) -> str:
     """A person's word on a task that waits for one."""
     row = _find(tx, op.task)
-    seq, status, epoch, project, unit, limit_key, children, _, result = row
+    seq, status, epoch, _project, _unit, _limit_key, children, _, result = row
     data = {"to": op.to, "notes": op.notes}
     if op.to not in _DECISIONS:
         raise UsageError(f"a task can't be resolved as '{op.to}'", suggestion(op.to, _DECISIONS))

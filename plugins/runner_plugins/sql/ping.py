@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import select
-import socket
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+# `hashlib`, `select` and `socket` are imported where they are used: commands that only read ping nobody.
+if TYPE_CHECKING:
+    import socket
 
 _KINDS = {b"w": "work", b"c": "cancel", b"x": "wake"}
 
 
 def folder(of: str) -> Path:
     """Where the sockets of a store are: short, since a socket's path may have 107 bytes; mode 0700, ours."""
+    import hashlib
+
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     base = Path(runtime) / "runner" if runtime else Path(f"/tmp/runner-{os.getuid()}")
     return base / hashlib.sha256(of.encode()).hexdigest()[:16]
@@ -32,13 +37,19 @@ class Pings:
     """Sends pings, and receives those meant for this process once it waits."""
 
     def __init__(self, of: str) -> None:
-        self._folder = folder(of)
+        self._of = of
         self._socket: socket.socket | None = None
         self._path: Path | None = None
         self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
 
+    @cached_property
+    def _folder(self) -> Path:
+        return folder(self._of)
+
     def listen(self) -> None:
         """Make this process's socket; without one (no folder, path too long) polling alone remains."""
+        import socket
+
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, mode=0o700, exist_ok=True)
             if not _ours(self._folder.parent) or not _ours(self._folder):
@@ -52,6 +63,8 @@ class Pings:
 
     def send(self, kinds: set[str]) -> None:
         """Tell every waiting process; a socket that nobody reads is removed."""
+        import socket
+
         try:
             names = os.listdir(self._folder)
         except OSError:
@@ -71,6 +84,8 @@ class Pings:
 
     def wait(self, timeout: float) -> str:
         """What woke us within `timeout` seconds: "", "work", "cancel" or "wake" (the most urgent one)."""
+        import select
+
         if self._socket is None:
             self.listen()
         watched: list[int] = [self._wake[0]]
@@ -83,6 +98,8 @@ class Pings:
         return "cancel" if "cancel" in heard else "work" if "work" in heard else "wake"
 
     def _drain(self) -> set[bytes]:
+        import select
+
         heard: set[bytes] = set()
         with contextlib.suppress(BlockingIOError):
             while self._socket is not None:

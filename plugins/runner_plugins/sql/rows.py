@@ -78,12 +78,14 @@ ATTEMPT: Final = "task, step, n, epoch, agent, worker, started_at, ended_at, out
 
 def attempt(row: Row) -> Attempt:
     """An attempt from a row of `ATTEMPT`."""
-    return Attempt(*row[:9], load(row[9]), load(row[10]), bool(row[11]))
+    task, step, n, epoch, agent, worker, started, ended, outcome, result, late, repair = row
+    return Attempt(task, step, n, epoch, agent, worker, started, ended, outcome, load(result), load(late), bool(repair))
 
 
 def event(row: Row) -> Event:
     """An event from (id, at, kind, task, epoch, who, data)."""
-    return Event(*row[:6], json.loads(row[6]))
+    id, at, kind, task, epoch, who, data = row
+    return Event(id, at, kind, task, epoch, who, json.loads(data))
 
 
 EVENT: Final = """INSERT INTO events (at, kind, task, epoch, who, data)

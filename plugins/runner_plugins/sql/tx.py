@@ -16,8 +16,10 @@ Row = tuple[Any, ...]
 class Dialect(Protocol):
     """How one backend spells what the statements leave open."""
 
-    clock: Mapping[str, str]
-    """Replacements: `{now}` (the clock that leases use), `{wall}`, `{lock}`, `{skip}`, `{expired}`, `{safe_events}`."""
+    @property
+    def clock(self) -> Mapping[str, str]:
+        """Replacements of `{now}` (the clock of leases), `{wall}`, `{boot}`, `{lock}`, `{skip}`, `{expired}`, …"""
+        ...
 
     def among(self, name: str) -> str:
         """The right-hand side of `column IN @name`."""

@@ -1,0 +1,100 @@
+"""`runner work`: take tasks from the queue and run them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.errors import UsageError
+from runner.statuses import DONE
+
+if TYPE_CHECKING:
+    from runner.cli.invocation import Invocation
+    from runner.engine.task import Ended
+
+
+@click.command()
+@click.option("--once", "mode", flag_value="once", help="Run one task, if there is one, and end.")
+@click.option("--drain", "mode", flag_value="drain", help="Run until nothing is left to run, and end (the default).")
+@click.option("--loop", "mode", flag_value="loop", help="Run for ever: wait for tasks, and wake when there are some.")
+@click.option("--slots", metavar="N", type=click.IntRange(1, 256), help="Tasks at a time (default: worker.slots).")
+@click.option("--machine", metavar="NAME", help="This machine's name (default: RUNNER_DEVICE_ID or the host's).")
+@click.option("--types", metavar="T,T", help="Only tasks of these types.")
+@click.pass_obj
+def command(inv: Invocation, mode: str | None, slots: int | None, machine: str | None, types: str | None) -> None:
+    """Take tasks from the queue and run them.
+
+    Exit code of --once and --drain: 1 if a task failed, else 3 if one needs a person, else 0; of --loop: 0.
+    The first Ctrl-C finishes what runs, the second ends it and hands it back to the queue.
+
+    \b
+    Examples:
+      runner work --drain
+      runner work --loop --slots 4 --machine build-box
+    """
+    from runner.worker.identity import machine_name
+    from runner.worker.work import Work
+
+    app = inv.app(code=True)
+    report = Report(inv)
+    work = Work(
+        app,
+        mode=mode or "drain",
+        machine=machine_name(app, machine),
+        types=_words(types),
+        slots=slots or _configured(app, machine_name(app, machine)),
+        talk=inv.talk,
+        ended=report.ended,
+    )
+    code = work.run()
+    report.close(work.counts)
+    raise SystemExit(code)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise UsageError("--types names no type", "write --types run_script,agent_run")
+    return words
+
+
+def _configured(app: Any, machine: str) -> int:
+    settings = app.config.machines.get(machine)
+    return int((settings and settings.slots) or app.config.worker.slots)
+
+
+class Report:
+    """What a worker says about its tasks: lines for people as they end, JSON for programs."""
+
+    def __init__(self, inv: Invocation) -> None:
+        self._inv = inv
+        self._items: list[dict[str, Any]] = []
+
+    def ended(self, ended: Ended) -> None:
+        """One task ended (called from its slot's thread)."""
+        item = {
+            "id": ended.task.id,
+            "type": ended.task.type,
+            "status": ended.status or None,
+            "outcome": ended.outcome,
+            "summary": ended.summary,
+            "seconds": round(ended.seconds, 3),
+        }
+        if self._inv.format == "jsonl":
+            self._inv.emit(item, lambda: None)
+        elif self._inv.format == "json":
+            self._items.append(item)
+        word = ended.status or "lost"
+        why = "" if ended.status == DONE else f": {ended.summary}"
+        self._inv.talk(f"task {ended.task.id} {ended.task.type}: {word} ({ended.seconds:.1f} s){why}")
+
+    def close(self, counts: Any) -> None:
+        """The sum of it."""
+        total = {status: counts[status] for status in sorted(counts)}
+        if self._inv.format == "json":
+            self._inv.emit({"counts": total, "items": self._items}, lambda: None)
+        elif self._inv.format == "text":
+            self._inv.talk(", ".join(f"{n} {status}" for status, n in total.items()) or "nothing to do")
