@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from runner.errors import Conflict
 from runner.store import (
     REFUSED,
     CancelTask,
@@ -159,6 +160,11 @@ class GateTests(StoreTests):
         ids = [add(store, limit_key="a"), add(store, limit_key="b"), add(store, unit="u1"), add(store, unit="u2")]
         ids += [add(store), add(store, limit_key="a", project="p2")]
         assert {status(store, id) for id in ids} == {"pending"}
+
+    def test_a_unit_belongs_to_one_project(self, store: Store) -> None:
+        add(store, unit="u1")
+        with pytest.raises(Conflict):
+            add(store, unit="u1", project="p2")
 
     def test_a_task_with_unit_and_limit_key_waits_for_both(self, store: Store) -> None:
         of_key, of_unit = add(store, limit_key="k"), add(store, unit="u")

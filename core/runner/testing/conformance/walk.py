@@ -178,7 +178,7 @@ class Walk:
 
 
 class WalkTests(StoreTests):
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(n, marks=pytest.mark.soak) for n in range(4, 60))])
     def test_the_rules_hold_after_every_step(self, store: Store, seed: int) -> None:
         walk = Walk(store, seed)
         for _ in range(STEPS):
