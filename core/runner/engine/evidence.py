@@ -54,8 +54,8 @@ def blocked_report(step: Step, result: StepResult, verdicts: Sequence[Verdict]) 
     if sealed:
         lines += ["The gate was edited while the step ran, so its checks prove nothing and no repair was tried.", ""]
     else:
-        used = result.evidence.get("repairs_used", 0)
-        tried = f"after {used} of {step.policy.repairs} repairs" if step.policy.repairs else "and nothing may repair it"
+        most = step.policy.repairs
+        tried = f"and the repairs it may take ({most}) are used up" if most else "and nothing may repair it"
         lines += [f"{len(red)} of {len(verdicts)} checks are red, {tried}.", ""]
     lines += ["## Red", ""]
     for verdict in red:

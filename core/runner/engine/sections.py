@@ -54,7 +54,7 @@ def matters_when_added(name: str, label: str, known: frozenset[str], named: froz
     `known` are the labels that were there, `named` the scripts of package.json that a check names.
     """
     if name == "pyproject.toml":
-        return label != "build-system"
+        return label != "[build-system]"
     if name == "package.json":
         kind, _, rest = label.partition(" ")
         if kind == "script":
