@@ -1,0 +1,209 @@
+"""`runner logs`: what a task's attempts printed, as it comes with -f."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from runner import statuses
+from runner.cli import taskview
+from runner.errors import NotFound
+from runner.tasknames import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from runner.cli.invocation import Invocation
+    from runner.model import Attempt, Task
+    from runner.store import Store
+
+_LOOK: Final = 0.1
+"""Seconds between looks at a file that is followed."""
+_ASK: Final = 0.5
+"""Seconds between questions to the store while a file is quiet."""
+_CHUNK: Final = 1 << 16
+_IN_JSON: Final = 1 << 20
+"""Bytes of a log that `--format json` holds; the path is given for the rest."""
+
+
+@click.command(
+    epilog=("Examples:\n\n\b\n  runner logs 3fk2m9x8w1qd -f\n  runner logs 3fk2 --attempt 1 --stderr\n"),
+)
+@click.argument("id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the task ends or waits for a person.")
+@click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="This attempt (default: the last one).")
+@click.option("--stderr", is_flag=True, help="The error stream instead of the output.")
+@click.option("--tail", metavar="LINES", type=click.IntRange(min=1), help="Only the last lines.")
+@click.pass_obj
+def command(inv: Invocation, id: str, follow: bool, attempt: int | None, stderr: bool, tail: int | None) -> None:
+    """Print what a task's attempt wrote. The logs are on the machine that ran it."""
+    store, project = inv.store(), inv.project()
+    task = find_task(store, id, project.id)
+    name = "stderr.log" if stderr else "stdout.log"
+    if follow:
+        write = _writer(inv, name)
+        for n, data in _follow(inv, store, project.state, task.id, name, attempt, tail):
+            write(n, data)
+        return
+    chosen = _chosen(store, task, attempt)
+    if chosen is None:
+        inv.emit(
+            {"id": task.id, "attempt": None, "log": "", "bytes": 0, "path": None}, lambda: inv.talk(_not_started(task))
+        )
+        return
+    path = _here(project.state, chosen) / name
+    size = path.stat().st_size if path.exists() else 0
+    start = _tail_start(path, size, tail)
+    if inv.format == "text":
+        for data in _bytes(path, start):
+            _raw(data)
+        return
+    shown = min(size - start, _IN_JSON)
+    log = b"".join(_bytes(path, size - shown)).decode(errors="replace")
+    value = {
+        "id": task.id,
+        "attempt": chosen.n,
+        "outcome": chosen.outcome,
+        "log": log,
+        "bytes": size,
+        "path": str(path),
+    }
+    inv.emit(value, lambda: None)
+
+
+def _chosen(store: Store, task: Task, n: int | None) -> Attempt | None:
+    """The attempt to show; None when there was none yet."""
+    attempts = store.queue.attempts(task.id)
+    if n is None:
+        return attempts[-1] if attempts else None
+    for attempt in attempts:
+        if attempt.n == n:
+            return attempt
+    known = f"it has {len(attempts)}" if attempts else _not_started(task)
+    raise NotFound(f"task {task.id} has no attempt {n}", known)
+
+
+def _not_started(task: Task) -> str:
+    return f"Task {task.id} has not started: it is {task.status}. See: runner why {task.id}"
+
+
+def _here(state: Path, attempt: Attempt) -> Path:
+    """The attempt's folder, when this machine ran it."""
+    folder = taskview.attempt_folder(state, attempt)
+    if not folder.is_dir():
+        raise NotFound(
+            f"the logs of attempt {attempt.n} are not on this machine",
+            f"worker {attempt.worker} wrote them to runs/{attempt.task} in its state folder",
+        )
+    return folder
+
+
+def _follow(
+    inv: Invocation, store: Store, state: Path, task_id: str, name: str, first: int | None, tail: int | None
+) -> Iterator[tuple[int, bytes]]:
+    """(attempt, bytes) as they come, from the chosen attempt on; only that one when it was named."""
+    n, position = first or 0, 0
+    said = waiting = False
+    asked = 0.0
+    while True:
+        # Asked before the file is read: what is written before the end is then read after it.
+        asked = time.monotonic()
+        task, attempts = store.queue.get(task_id), store.queue.attempts(task_id)
+        last = attempts[-1].n if attempts else 0
+        if n == 0 and last:
+            n = last
+        over = task is None or task.status in statuses.TERMINAL or task.status == statuses.NEEDS_HUMAN
+        mine = next((attempt for attempt in attempts if attempt.n == n), None)
+        if mine is not None:
+            path = taskview.attempt_folder(state, mine) / name
+            if not path.parent.is_dir() and not said:
+                inv.talk(f"attempt {n} runs on {mine.worker}: its logs are on that machine")
+                said = True
+            if tail is not None and path.exists():
+                position, tail = _tail_start(path, path.stat().st_size, tail), None
+            while True:
+                for data in _bytes(path, position):
+                    position += len(data)
+                    yield n, data
+                if over or n < last or mine.ended_at is not None or time.monotonic() - asked >= _ASK:
+                    break
+                time.sleep(_LOOK)
+            if mine.ended_at is not None and n < last and first is None:
+                n, position, said = n + 1, 0, False
+                inv.talk(f"attempt {n}")
+                continue
+            if mine.ended_at is not None and first is not None:
+                return
+        elif not over and not waiting:
+            inv.talk(_not_started(task) if task is not None else "")
+            waiting = True
+        if over:
+            _last_word(inv, task)
+            return
+        time.sleep(max(0.0, _ASK - (time.monotonic() - asked)))
+
+
+def _last_word(inv: Invocation, task: Task | None) -> None:
+    if task is None:
+        return
+    hint = f"; see: runner review {task.id}" if task.status == statuses.NEEDS_HUMAN else ""
+    inv.talk(f"Task {task.id} is {task.status}{hint}")
+
+
+def _bytes(path: Path, start: int) -> Iterator[bytes]:
+    """The file from `start` on, in chunks; nothing when it is not there yet."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            while data := file.read(_CHUNK):
+                yield data
+    except FileNotFoundError:
+        return
+
+
+def _tail_start(path: Path, size: int, lines: int | None) -> int:
+    """Where the last `lines` lines of a file begin."""
+    if lines is None or size == 0:
+        return 0
+    with open(path, "rb") as file:
+        position, found = size, 0
+        while position > 0:
+            step = min(_CHUNK, position)
+            position -= step
+            file.seek(position)
+            data = file.read(step)
+            end = len(data)
+            if position + step == size and data.endswith(b"\n"):
+                end -= 1
+            while (end := data.rfind(b"\n", 0, end)) >= 0:
+                found += 1
+                if found == lines:
+                    return position + end + 1
+    return 0
+
+
+def _raw(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _writer(inv: Invocation, name: str) -> Callable[[int, bytes], None]:
+    """How followed bytes are shown: as they are, or one JSON line a line."""
+    if inv.format == "text":
+        return lambda n, data: _raw(data)
+    rest: dict[int, bytes] = {}
+    stream = name.partition(".")[0]
+
+    def line(n: int, data: bytes) -> None:
+        import json  # here: text needs none
+
+        *whole, rest[n] = (rest.get(n, b"") + data).split(b"\n")
+        for one in whole:
+            value: dict[str, Any] = {"attempt": n, "stream": stream, "line": one.decode(errors="replace")}
+            _raw(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+
+    return line

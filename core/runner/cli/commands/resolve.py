@@ -1,0 +1,72 @@
+"""`runner resolve`: a person's decision on a task that waits for one."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.cli.decide import decide, queued
+from runner.errors import UsageError, suggestion
+from runner.statuses import ALIASES, DONE, FAILED, NEEDS_HUMAN, PENDING
+from runner.store import ResolveTask, TaskFilter
+from runner.tasknames import find_task
+from runner.who import submitter
+
+if TYPE_CHECKING:
+    from runner.cli.invocation import Invocation
+    from runner.model import Task
+
+
+@click.command(
+    epilog=(
+        "Examples:\n\n\b\n"
+        '  runner resolve 3fk2m9x8w1qd --answer "yes, use the new API"\n'
+        '  runner resolve 3fk2 done --notes "fixed by hand"\n'
+        "  runner resolve all pending --yes\n"
+    ),
+)
+@click.argument("id", metavar="ID|all")
+@click.argument("status", metavar="[pending|done|failed]", required=False)
+@click.option("--notes", metavar="TEXT", default="", help="Why you decided so; kept in the history.")
+@click.option("--answer", metavar="TEXT", help="The answer to the task's question; it runs again with it.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.pass_obj
+def command(inv: Invocation, id: str, status: str | None, notes: str, answer: str | None, yes: bool) -> None:
+    """Decide about a task: pending runs it again, done accepts it as it is, failed gives it up.
+
+    Without a status, an --answer means pending and nothing means done. `all` are the tasks that need a human.
+    """
+    to = _status(status, answer)
+    store, project = inv.store(), inv.project()
+    single = id != "all"
+    if single:
+        tasks = [find_task(store, id, project.id)]
+    else:
+        tasks = store.queue.find(TaskFilter(statuses=(NEEDS_HUMAN,), project=project.id))
+        if tasks and not yes and sys.stdin.isatty():
+            click.confirm(f"{_WORDS[to]} all {len(tasks)} tasks that need a human?", abort=True, err=True)
+    if not tasks:
+        inv.emit_list([], lambda: inv.talk("Nothing waits for you."))
+        return
+
+    def op(task: Task) -> ResolveTask:
+        return ResolveTask(task=task.id, to=to, notes=notes, answer=answer, by=submitter())
+
+    def said(task: Task, after: str) -> str:
+        return f"Task {task.id} {after}" if after in (DONE, FAILED) else queued(task, after)
+
+    decide(inv, tasks, op, said, single=single)
+
+
+_WORDS = {PENDING: "Run again", DONE: "Accept", FAILED: "Give up"}
+
+
+def _status(word: str | None, answer: str | None) -> str:
+    to = ALIASES.get(word, word) if word else (PENDING if answer is not None else DONE)
+    if to not in _WORDS:
+        raise UsageError(f"'{word}' is not a decision", suggestion(str(word), _WORDS))
+    if answer is not None and to != PENDING:
+        raise UsageError(f"an --answer is for running again, not for '{to}'", "use --notes to say why")
+    return to

@@ -1,0 +1,105 @@
+"""`runner status`: how the store, the workers and the queue are; with an ID, how one task is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner import statuses, times
+from runner.app import hide_password
+from runner.cli import taskview
+from runner.cli.taskview import put
+from runner.live import is_live
+from runner.store.contract import TaskFilter
+from runner.tasknames import find_task
+from runner.why import summary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.cli.invocation import Invocation
+    from runner.model import Task, Worker
+
+
+@click.command(
+    epilog=("Examples:\n\n\b\n  runner status\n  runner status 3fk2m9x8w1qd\n"),
+)
+@click.argument("id", metavar="[ID]", required=False)
+@click.pass_obj
+def command(inv: Invocation, id: str | None) -> None:
+    """Show the health of store and workers, how many tasks are where, and what runs now. With an ID: that task."""
+    if id is not None:
+        _one(inv, find_task(inv.store(), id, inv.project().id))
+        return
+    started = time.perf_counter()
+    store, project = inv.store(), inv.project()
+    counts = store.queue.count(TaskFilter(statuses=None, project=project.id))
+    took = time.perf_counter() - started
+    workers = [(worker, is_live(worker)) for worker in store.queue.workers() if worker.project in ("", project.id)]
+    active = store.queue.find(TaskFilter(statuses=tuple(statuses.HELD), project=project.id, limit=100))
+    now = time.time()
+    value = {
+        "store": {"url": hide_password(store.url), "ok": True, "answer_ms": round(took * 1000, 2)},
+        "project": {"id": project.id, "root": str(project.root), "state": str(project.state)},
+        "workers_online": sum(live for _, live in workers),
+        "workers_total": len(workers),
+        "workers": [taskview.worker_json(worker, live) for worker, live in workers],
+        "counts": counts,
+        "active": taskview.tasks_json(store, active, now) if inv.format != "text" else [],
+    }
+    inv.emit(value, lambda: _text(inv, value, workers, active, now))
+
+
+def _text(
+    inv: Invocation,
+    value: dict[str, Any],
+    workers: Sequence[tuple[Worker, bool]],
+    active: Sequence[Task],
+    now: float,
+) -> None:
+    store, counts = value["store"], value["counts"]
+    put(inv, f"store    ok, {store['answer_ms']} ms  {store['url']}")
+    put(inv, f"workers  {value['workers_online']}/{value['workers_total']} online")
+    for worker, live in workers:
+        if live:
+            put(inv, f"           {worker.id}  {worker.machine}, {worker.slots} slot{'' if worker.slots == 1 else 's'}")
+    put(inv, f"tasks    {', '.join(f'{n} {name}' for name, n in counts.items()) or 'none'}")
+    if active:
+        inv.line("\nRunning now")
+        rows = [
+            (
+                task.id,
+                task.status,
+                task.holder.machine if task.holder else "",
+                task.agent or "",
+                times.ago(task.started_at or task.created_at, now),
+                taskview.title(task),
+            )
+            for task in active
+        ]
+        inv.table(("ID", "STATUS", "MACHINE", "AGENT", "FOR", "TASK"), rows)
+    waiting = counts.get(statuses.NEEDS_HUMAN, 0)
+    if waiting:
+        inv.line(f"\n{waiting} wait{'s' if waiting == 1 else ''} for a person: runner review")
+    if not value["workers_online"] and counts.get(statuses.PENDING):
+        inv.line("\nNo worker is running: runner work")
+
+
+def _one(inv: Invocation, task: Task) -> None:
+    now = time.time()
+
+    def text() -> None:
+        outcome = f" ({task.outcome})" if task.outcome and task.outcome != "ok" else ""
+        put(inv, f"{task.id}  {task.status}{outcome}  {taskview.title(task)}")
+        if task.holder is not None:
+            since = times.ago(task.started_at, now) if task.started_at else "just now"
+            put(inv, f"  on {task.holder.machine} ({task.holder.worker}), attempt {task.attempt}, for {since}")
+        told = task.question or summary_of(task.result)
+        if told:
+            put(inv, f"  {told}")
+        if task.status not in statuses.TERMINAL:
+            put(inv, f"  more: runner why {task.id}")
+
+    inv.emit(taskview.tasks_json(inv.store(), [task], now)[0], text)

@@ -1,0 +1,137 @@
+"""`runner why`: the whole story of a task."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner import times, why
+from runner.cli import taskview
+from runner.cli.taskview import put
+from runner.live import is_live
+from runner.tasknames import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from runner.cli.invocation import Invocation
+    from runner.model import Attempt, Event, Task
+
+
+@click.command(
+    epilog=("Example:\n\n\b\n  runner why 3fk2m9x8w1qd\n"),
+)
+@click.argument("id", metavar="ID")
+@click.pass_obj
+def command(inv: Invocation, id: str) -> None:
+    """Tell what a task waits for, who holds it, or how it came to its end, and what you can do about it."""
+    store, project = inv.store(), inv.project()
+    task = find_task(store, id, project.id)
+    attempts = store.queue.attempts(task.id)
+    folders = taskview.folders(project.state, attempts)
+    workers = [worker for worker in store.queue.workers() if is_live(worker)]
+    story = why.explain(task, store.queue.facts(task.id), workers, attempts, now=time.time())
+    events = store.queue.events(task=task.id)
+    value = {
+        "id": task.id,
+        "status": task.status,
+        "outcome": task.outcome,
+        "summary": story.summary,
+        "reasons": [{"kind": r.kind, "text": r.text, **r.data} for r in story.reasons],
+        "commands": [command.partition("   #")[0] for command in story.commands],
+        "claim": taskview.task_json(task)["claim"],
+        "attempts": [taskview.attempt_json(attempt, folders.get(attempt.n)) for attempt in attempts],
+        "events": [_event_json(event) for event in events],
+    }
+    inv.emit(value, lambda: _text(inv, task, story, attempts, folders, events))
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "at": times.iso(event.at),
+        "kind": event.kind,
+        "epoch": event.epoch,
+        "by": event.by,
+        "data": event.data,
+    }
+
+
+def _text(
+    inv: Invocation,
+    task: Task,
+    story: why.Story,
+    attempts: Sequence[Attempt],
+    folders: Mapping[int, Path],
+    events: Sequence[Event],
+) -> None:
+    now = time.time()
+    put(inv, f"{task.id} is {task.status}: {story.summary}")
+    for reason in story.reasons:
+        if reason.text not in story.summary:
+            put(inv, f"  - {reason.text}")
+    inv.line("\nHistory")
+    told = {attempt.n for attempt in attempts}
+    by_number = {attempt.n: attempt for attempt in attempts}
+    for event in events:
+        n = event.data.get("n")
+        if event.kind == "attempt.started" and n in told:
+            _attempt(inv, by_number[n], folders.get(n), now)
+            told.discard(n)
+        elif event.kind not in ("attempt.started", "attempt.finished"):
+            put(inv, f"  {times.clock(event.at, now)}  {sentence(event)}")
+    for n in sorted(told):
+        _attempt(inv, by_number[n], folders.get(n), now)
+    if story.commands:
+        inv.line("\nWhat you can do")
+        for command in story.commands:
+            put(inv, f"  {command}")
+
+
+def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float) -> None:
+    """One attempt: how it went, what each check said, where its logs are."""
+    who = f" by {attempt.agent}" if attempt.agent else ""
+    took = times.span((attempt.ended_at or now) - attempt.started_at)
+    came = f"{attempt.outcome} after {took}" if attempt.ended_at is not None else f"running for {took}"
+    summary = why.summary_of(attempt.result)
+    put(
+        inv,
+        f"  {times.clock(attempt.started_at, now)}  attempt {attempt.n}{who} on {attempt.worker}: {came}"
+        + (f": {summary}" if summary else ""),
+    )
+    for verdict in why.verdicts_of(attempt.result):
+        put(inv, f"              {'ok ' if verdict['ok'] else 'RED'} {verdict['check']}: {verdict['summary']}")
+    if attempt.late:
+        put(inv, "              late evidence is kept: the claim was lost before it ended")
+    put(inv, f"              logs: {folder}" if folder else f"              logs: on {attempt.worker}")
+
+
+def sentence(event: Event) -> str:
+    """An event in the words of people."""
+    data = event.data
+    worker = data.get("worker") or event.by or "?"
+    told = {
+        "task.submitted": "submitted",
+        "task.promoted": "nothing is in its way any more: pending",
+        "task.claimed": f"claimed by {worker} (epoch {event.epoch})",
+        "task.released": f"handed back by {worker}: {data.get('reason', '')}",
+        "task.reclaimed": f"taken back from {worker}: {data.get('reason') or data.get('why', '')}",
+        "task.settled": f"{data.get('outcome')}: {data.get('status')}",
+        "task.cancel_requested": "asked to end",
+        "task.cancelled": "cancelled",
+        "task.retried": f"queued again: {data.get('status')}",
+        "task.resolved": f"resolved: {data.get('status')}" + (f" ({data['notes']})" if data.get("notes") else ""),
+        "task.published": f"branch not moved: {data['error']}" if data.get("error") else "branch moved",
+        "artifact.stored": f"artifact {data.get('name')} kept ({data.get('ref')})",
+        "attempt.late": f"late evidence of attempt {data.get('n')} kept",
+    }
+    text = told.get(event.kind)
+    if text is None:
+        details = ", ".join(f"{name}={value}" for name, value in data.items())
+        text = f"{event.kind}" + (f": {details}" if details else "")
+    people = ("task.submitted", "task.cancel_requested", "task.cancelled", "task.retried", "task.resolved")
+    reason = f": {data['reason']}" if event.kind.startswith("task.cancel") and data.get("reason") else ""
+    return text + (f" by {event.by}" if event.by and event.kind in people else "") + reason

@@ -1,0 +1,13 @@
+"""Who acts: written beside every submit, cancel and decision."""
+
+from __future__ import annotations
+
+import os
+
+
+def submitter() -> str:
+    """`task:ID` in a child of that task, else the person's name on this machine."""
+    task = os.environ.get("RUNNER_TASK_ID")
+    if task:
+        return f"task:{task}"
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"

@@ -1,0 +1,249 @@
+"""Why a task is where it is: what it waits for, who holds it, how it came to its end, and what a person can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner import statuses, times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runner.model import JSON, Attempt, Lane, Task, Worker
+    from runner.store.contract import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing in the task's way: `kind` for programs, `text` for people, `data` what it is about."""
+
+    kind: str
+    text: str
+    data: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The answer: one sentence, every reason, and the commands that would change something."""
+
+    summary: str
+    reasons: tuple[Reason, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+def explain(task: Task, facts: Facts, online: Sequence[Worker], attempts: Sequence[Attempt], *, now: float) -> Story:
+    """Tell the story of `task`. `online` are the live workers."""
+    if task.status == statuses.PLANNING:
+        return Story(
+            "it is being planned; workers are not offered it",
+            (Reason("planning", "the task was put on hold when it was submitted"),),
+            (f"runner retry {task.id}   # queue it",),
+        )
+    if task.status == statuses.BLOCKED:
+        return _blocked(task, facts)
+    if task.status == statuses.SCHEDULED:
+        return _scheduled(task, facts, now)
+    if task.status == statuses.PENDING:
+        return _pending(task, facts, online, now)
+    if task.status in statuses.HELD:
+        return _held(task, attempts, now)
+    if task.status == statuses.NEEDS_HUMAN:
+        return _needs_human(task)
+    return _ended(task, attempts, now)
+
+
+def _blocked(task: Task, facts: Facts) -> Story:
+    reasons: list[Reason] = []
+    commands: list[str] = []
+    for parent, status in facts.parents:
+        reasons.append(Reason("parent", f"task {parent} must be done first; it is {status}", {"task": parent}))
+        if status in (statuses.FAILED, statuses.CANCELLED):
+            commands += [f"runner retry {parent}", f"runner resolve {parent} done   # accept it as it is"]
+        elif status == statuses.NEEDS_HUMAN:
+            commands.append(f"runner review   # task {parent} waits for a person")
+    if facts.key_holder and task.limit_key:
+        text = f"task {facts.key_holder} goes first: one at a time with limit key '{task.limit_key}'"
+        reasons.append(Reason("limit_key", text, {"task": facts.key_holder, "key": task.limit_key}))
+    elif facts.key_holder:
+        text = f"{facts.key_holder} holds work unit '{task.unit}'"
+        reasons.append(Reason("unit", text, {"holder": facts.key_holder, "unit": task.unit}))
+    if not reasons:
+        reasons.append(Reason("blocked", f"blocked by {task.blocked_by or 'something that is over by now'}"))
+    return Story(f"it waits: {reasons[0].text}", tuple(reasons), tuple(commands))
+
+
+def _scheduled(task: Task, facts: Facts, now: float) -> Story:
+    reasons: list[Reason] = []
+    if facts.parked_until is not None and facts.parked_until > now:
+        text = f"account '{task.account}' is parked until {times.clock(facts.parked_until, now)} ({task.outcome})"
+        reasons.append(Reason("parked", text, {"account": task.account, "until": times.iso(facts.parked_until)}))
+    if task.not_before is not None and task.not_before > now:
+        text = f"not before {times.clock(task.not_before, now)}, in {times.span(task.not_before - now)}"
+        reasons.append(Reason("not_before", text, {"until": times.iso(task.not_before)}))
+    if not reasons:
+        reasons.append(Reason("due", "its time has come; the next worker that looks promotes it"))
+    return Story(f"it waits: {reasons[0].text}", tuple(reasons), (f"runner retry {task.id}   # queue it now",))
+
+
+def _pending(task: Task, facts: Facts, online: Sequence[Worker], now: float) -> Story:
+    reasons: list[Reason] = []
+    if facts.parked_until is not None and facts.parked_until > now:
+        text = f"account '{task.account}' is parked until {times.clock(facts.parked_until, now)}"
+        reasons.append(Reason("parked", text, {"account": task.account, "until": times.iso(facts.parked_until)}))
+    if facts.limit is not None:
+        name, held, most = facts.limit
+        text = f"limit {name} is reached: {held} of {most} run now"
+        reasons.append(Reason("limit", text, {"limit": name, "held": held, "max": most}))
+    names = [worker.id for worker in online]
+    fitting = [name for name in facts.fitting if name in names]
+    if not fitting:
+        reasons += _nobody_fits(facts.lane, online)
+    if facts.ahead:
+        text = f"{facts.ahead} {'task is' if facts.ahead == 1 else 'tasks are'} ahead of it"
+        reasons.append(Reason("ahead", text, {"ahead": facts.ahead}))
+    if reasons:
+        return Story(f"it waits: {reasons[0].text}", tuple(reasons), _commands_for(reasons, task))
+    text = f"it is next: {', '.join(fitting[:3])} can take it as soon as a slot is free"
+    return Story(text, (Reason("next", text, {"workers": fitting}),))
+
+
+def _commands_for(reasons: Iterable[Reason], task: Task) -> tuple[str, ...]:
+    kinds = {reason.kind for reason in reasons}
+    if "no_worker" in kinds:
+        return ("runner work --drain",)
+    if "machine" in kinds:
+        return (f"runner work --machine {task.machine}   # on that machine",)
+    return ()
+
+
+def _nobody_fits(lane: Lane | None, online: Sequence[Worker]) -> list[Reason]:
+    """What every live worker lacks, one reason a kind of lack."""
+    if not online:
+        return [Reason("no_worker", "no worker is running")]
+    if lane is None:
+        return [Reason("no_fit", "no live worker fits it")]
+    left = [worker for worker in online if not lane.project or worker.project == lane.project]
+    if not left:
+        return [Reason("no_worker", "no worker is running for this project")]
+    if lane.machine is not None:
+        named = [worker for worker in left if lane.machine in worker.names]
+        if not named:
+            text = f"no live worker on machine '{lane.machine}' (live: {_names(w.machine for w in left)})"
+            return [Reason("machine", text, {"machine": lane.machine})]
+        left = named
+    able = [worker for worker in left if lane.type in worker.types]
+    if not able:
+        text = f"no live worker runs type '{lane.type}' (live: {_names(w.machine for w in left)})"
+        return [Reason("type", text, {"type": lane.type})]
+    missing = [need for need in lane.requires if not any(need in worker.capabilities for worker in able)]
+    if missing:
+        text = f"no live worker with capability {_quoted(missing)}"
+        return [Reason("capability", text, {"missing": missing})]
+    if lane.requires:
+        text = f"no single live worker offers {_quoted(lane.requires)} together"
+        return [Reason("capability", text, {"missing": list(lane.requires)})]
+    return [Reason("no_fit", "no live worker fits it")]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _held(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
+    commands = (f"runner logs {task.id} -f", f"runner cancel {task.id}")
+    if task.holder is None:
+        return Story("its claim is changing hands; look again", (), ("runner status",))
+    holder = task.holder
+    data = {"worker": holder.worker, "machine": holder.machine, "epoch": holder.epoch}
+    doing = f"attempt {task.attempt} runs" if task.status == statuses.IN_PROGRESS else "is preparing it"
+    running = [attempt for attempt in attempts if attempt.ended_at is None and attempt.epoch == holder.epoch]
+    since = f" for {times.span(now - running[-1].started_at)}" if running else ""
+    if holder.lease_left >= 0:
+        until = f"lease until {times.clock(now + holder.lease_left, now)}, renewed while it lives"
+    else:
+        until = f"the lease ran out {times.span(-holder.lease_left)} ago: any worker that looks takes it back"
+    where = f"worker {holder.worker} on {holder.machine}"
+    text = f"{where}: {doing}{since}" if running else f"{where} {doing}"
+    reasons = [Reason("held", f"{where} holds it (epoch {holder.epoch}); {until}", data)]
+    if task.cancel_requested:
+        reasons.append(Reason("cancel", "a person asked to cancel it; the worker is ending it"))
+        commands = commands[0], "runner status"
+    return Story(text, tuple(reasons), commands)
+
+
+def _needs_human(task: Task) -> Story:
+    reason = reason_for_person(task)
+    kind = "question" if task.question else "review"
+    return Story(f"it waits for a person: {reason}", (Reason(kind, reason),), answers(task))
+
+
+def reason_for_person(task: Task) -> str:
+    """Why a task waits for a person, in one sentence."""
+    if task.question:
+        return task.question
+    if task.interruptions >= task.interruptions_max:
+        return f"interrupted {task.interruptions} times (limit {task.interruptions_max})"
+    red = [verdict for verdict in verdicts_of(task.result) if not verdict["ok"]]
+    return summary_of(task.result) or (red[0]["summary"] if red else f"the last attempt came to {task.outcome}")
+
+
+def answers(task: Task) -> tuple[str, ...]:
+    """The commands that settle a task which waits for a person."""
+    first = f'runner resolve {task.id} pending --answer "…"' if task.question else f"runner resolve {task.id} pending"
+    return (
+        f"{first}   # {'answer and run again' if task.question else 'run it again'}",
+        f"runner resolve {task.id} done   # accept it as it is",
+        f"runner resolve {task.id} failed   # give it up",
+    )
+
+
+def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
+    when = f" {times.ago(task.finished_at, now)} ago" if task.finished_at is not None else ""
+    spent = f" after {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}" if attempts else " before any attempt"
+    summary = summary_of(task.result)
+    text = f"it was {task.status}{when}{spent}" if task.status == statuses.CANCELLED else f"{task.status}{when}{spent}"
+    if task.outcome and task.outcome not in ("ok", "cancelled"):
+        text += f", outcome {task.outcome}"
+    if summary:
+        text += f": {summary}"
+    commands = () if task.status == statuses.DONE else (f"runner retry {task.id}",)
+    return Story(text, tuple(_red(task.result)), commands)
+
+
+def _red(result: Any) -> Iterable[Reason]:
+    for verdict in verdicts_of(result):
+        if not verdict["ok"]:
+            yield Reason("check", f"{verdict['check']}: {verdict['summary']}", verdict)
+
+
+def summary_of(result: Any) -> str:
+    """One line about a result, from what its writer put there."""
+    if not isinstance(result, dict):
+        return ""
+    for name in ("summary", "error", "reason", "output"):
+        text = result.get(name)
+        if isinstance(text, str) and text.strip():
+            return text.strip().splitlines()[0][:300]
+    return ""
+
+
+def verdicts_of(result: Any) -> list[JSON]:
+    """The verdicts a result carries, each with `check`, `ok`, `summary`, `evidence`."""
+    found = result.get("verdicts") if isinstance(result, dict) else None
+    if not isinstance(found, list):
+        return []
+    return [
+        {
+            "check": verdict.get("check", "check"),
+            "ok": bool(verdict.get("ok")),
+            "summary": str(verdict.get("summary", "")),
+            "evidence": verdict.get("evidence", {}),
+        }
+        for verdict in found
+        if isinstance(verdict, dict)
+    ]
