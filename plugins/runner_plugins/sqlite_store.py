@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.model import Lane, Worker
-    from runner.store import Op
+    from runner.store import ClaimTasks, Op
     from runner_plugins.sql.tx import Row
 
 _PREFIX = "sqlite:///"
@@ -50,6 +50,7 @@ class _Dialect:
         "skip": "",
         "expired": "(boot <> :boot OR lease_until < :now)",
         "safe_events": "",
+        "event_id": "NULL",
     }
 
     @staticmethod
@@ -110,6 +111,9 @@ class _Tx:
     def run(self, sql: str, **values: Any) -> int:
         return self.db.execute(_sql(sql), _plain(values) | self._clock).rowcount
 
+    def post(self, sql: str, **values: Any) -> None:
+        self.db.execute(_sql(sql), _plain(values) | self._clock)
+
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.db.executemany(_sql(sql), ({**row, **self._clock} for row in rows))
 
@@ -122,6 +126,9 @@ class _Tx:
     def fitting(self, worker: Worker) -> list[Lane]:
         cache = self.store.lane_cache_in(self)
         return cache.fitting(worker)
+
+    def take(self, op: ClaimTasks, lanes: Sequence[Lane]) -> None:
+        """Statements cost little here, and writers are alone: step by step."""
 
     def pick(self, lanes: Sequence[int], want: int) -> list[int]:
         if not lanes:

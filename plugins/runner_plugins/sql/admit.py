@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runner_plugins.sql.tx import Row, Tx
 
 WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, type, account, requires, epoch,
-    status, home FROM tasks WHERE seq = :seq"""
+    status, home FROM tasks WHERE seq = :seq{lock}"""
 UNMET = "SELECT 1 FROM deps WHERE child = :seq AND met = 0 LIMIT 1"
 UNIT = "SELECT parallel, home FROM units WHERE id = :unit{lock}"
 UNIT_CLAIM = "SELECT 1 FROM claims WHERE id = :id"
@@ -47,7 +47,7 @@ Gate = tuple[str, str, str]
 
 
 def admit(tx: Tx, seq: int) -> str:
-    """Let the task run or wait: sets and returns its status. The row must be locked or new."""
+    """Let a blocked or scheduled task run or wait: sets and returns its status."""
     freed: list[Gate] = []
     status = _admit(tx, seq, freed)
     _pass_on(tx, freed)
@@ -58,10 +58,12 @@ def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
     row = tx.one(WAITS, seq=seq)
     assert row is not None
     _, task_id, project, unit, limit_key, not_before, rank, machine, type_, account, requires, epoch, was, home = row
+    if was not in (BLOCKED, SCHEDULED):
+        return str(was)  # somebody else decided meanwhile
     if tx.one(UNMET, seq=seq):
         return _block(tx, seq, "deps")
     if not_before is not None and not_before > tx.clock()[1]:
-        tx.run(SET_SCHEDULED, seq=seq)
+        tx.post(SET_SCHEDULED, seq=seq)
         return SCHEDULED
     in_the_way: list[tuple[str, Row]] = []
     if unit is not None:
@@ -85,15 +87,14 @@ def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
     for why, busy in in_the_way:
         if not _step_back(tx, busy, why, freed):
             return _block(tx, seq, why)
-    tx.run(SET_LANE, seq=seq, lane=lanes.intern(tx, project, machine or home, type_, account, load(requires)))
+    tx.post(SET_LANE, seq=seq, lane=lanes.intern(tx, project, machine or home, type_, account, load(requires)))
     tx.woken.add("work")
-    if was in (BLOCKED, SCHEDULED):
-        note(tx, "task.promoted", task_id, epoch)
+    note(tx, "task.promoted", task_id, epoch)
     return PENDING
 
 
 def _block(tx: Tx, seq: int, why: str) -> str:
-    tx.run(SET_BLOCKED, seq=seq, why=why)
+    tx.post(SET_BLOCKED, seq=seq, why=why)
     return BLOCKED
 
 
@@ -126,6 +127,8 @@ def _pass_on(tx: Tx, freed: list[Gate]) -> None:
     """Fill each freed gate with the first that can use it; who steps back meanwhile frees gates of its own."""
     while freed:
         kind, project, name = freed.pop()
+        # Before looking: one that is being blocked by this gate right now must be seen, or it waits for ever.
+        tx.lock(f"unit:{name}" if kind == "unit" else f"key:{project}:{name}")
         seen = -1
         while True:
             if kind == "unit":
@@ -140,9 +143,9 @@ def _pass_on(tx: Tx, freed: list[Gate]) -> None:
 
 def stay(tx: Tx, seq: int, unit: str | None, home: str) -> None:
     """The workspace is on this machine: the task, and what its unit brings later, go on there."""
-    tx.run(HOME, home=home, seq=seq)
+    tx.post(HOME, home=home, seq=seq)
     if unit is not None:
-        tx.run(UNIT_HOME, home=home, unit=unit)
+        tx.post(UNIT_HOME, home=home, unit=unit)
 
 
 def hide_unit(tx: Tx, unit: str) -> None:

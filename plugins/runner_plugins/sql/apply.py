@@ -93,7 +93,7 @@ def apply(tx: Tx, ops: Sequence[Op], request_id: str | None) -> list[Any]:
     valid = {fence: held(tx, fence) for fence in fences}
     results = [_one(tx, op, valid) for op in ops]
     if request_id is not None:
-        tx.run(KEEP, id=request_id, answer=dump([_encode(one) for one in results]))
+        tx.post(KEEP, id=request_id, answer=dump([_encode(one) for one in results]))
     return results
 
 

@@ -30,7 +30,7 @@ def start(tx: Tx, op: StartAttempt, held: Held) -> int:
     assert row is not None
     n = int(row[0])
     held.attempt = n
-    tx.run(
+    tx.post(
         ADD,
         task=held.id,
         n=n,
@@ -49,13 +49,13 @@ def start(tx: Tx, op: StartAttempt, held: Held) -> int:
 def finish(tx: Tx, op: FinishAttempt, held: Held) -> None:
     """Close an attempt of the present holder."""
     values = {"task": held.id, "n": op.n, "epoch": held.epoch, "outcome": op.outcome}
-    tx.run(FINISH, **values, result=dump(op.result))
+    tx.post(FINISH, **values, result=dump(op.result))
     note(tx, "attempt.finished", held.id, held.epoch, held.worker, {"n": op.n, "outcome": op.outcome})
 
 
 def interrupt(tx: Tx, task: str, epoch: int, outcome: str) -> None:
     """Attempts of this epoch that have no result will get none: their outcome is unknown to us."""
-    tx.run(INTERRUPT, task=task, epoch=epoch, outcome=outcome)
+    tx.post(INTERRUPT, task=task, epoch=epoch, outcome=outcome)
 
 
 def late(tx: Tx, op: LateEvidence) -> bool:
@@ -64,6 +64,6 @@ def late(tx: Tx, op: LateEvidence) -> bool:
     if row is None:
         return False
     entries = [*(load(row[1]) or {"entries": []})["entries"], op.data]
-    tx.run(LATE, task=op.task, n=row[0], late=dump({"late": True, "entries": entries}))
+    tx.post(LATE, task=op.task, n=row[0], late=dump({"late": True, "entries": entries}))
     note(tx, "attempt.late", op.task, op.epoch, "", {"n": row[0]})
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.model import Claim
+from runner.statuses import HELD
 from runner_plugins.sql import rows
 from runner_plugins.sql.admit import hide_unit, show_unit
 from runner_plugins.sql.rows import dump, note
@@ -60,6 +61,10 @@ def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
         lanes = [lane for lane in lanes if lane.id in wanted]
     if not lanes:
         return []
+    at_once = tx.take(op, lanes)
+    if at_once is not None:
+        tasks = [rows.task(row) for row in at_once]
+        return [Claim(f"task:{task.id}", task.epoch, op.lease, task) for task in tasks]
     closed = set(op.excluded_accounts) | {row[0] for row in tx.all(PARKED, project=op.worker.project)}
     lanes = [lane for lane in lanes if lane.account not in closed]
     limits = Limits(tx, op.worker.project)
@@ -83,7 +88,7 @@ def _take(tx: Tx, op: ClaimTasks, seq: int, limits: Limits) -> Claim:
     limits.spend(task.type, task.account)
     worker = op.worker
     name = f"task:{task.id}"
-    tx.run(
+    tx.post(
         HOLD,
         id=name,
         epoch=task.epoch,
@@ -95,7 +100,7 @@ def _take(tx: Tx, op: ClaimTasks, seq: int, limits: Limits) -> Claim:
         account=task.account or "",
         lease=op.lease,
     )
-    tx.run(
+    tx.post(
         rows.EVENT,
         kind="task.claimed",
         task=task.id,
@@ -111,7 +116,8 @@ ADD_UNIT = (
 )
 UNIT = "SELECT epoch, status FROM units WHERE id = :id{lock}"
 UNIT_HELD = "SELECT 1 FROM claims WHERE id = :id"
-UNIT_RUNNING = "SELECT 1 FROM tasks WHERE unit = :unit AND status IN ('claimed', 'in_progress') LIMIT 1"
+UNIT_OPEN = """SELECT status FROM tasks WHERE unit = :unit AND status IN ('pending', 'claimed', 'in_progress')
+    ORDER BY seq{lock}"""
 TAKE_UNIT = "UPDATE units SET epoch = epoch + 1, status = 'in_progress' WHERE id = :id"
 END_UNIT = "UPDATE units SET status = :status WHERE id = :id"
 DROP = "DELETE FROM claims WHERE id = :id AND epoch = :epoch"
@@ -121,14 +127,15 @@ def claim_unit(tx: Tx, op: ClaimUnit) -> Claim | None:
     """Take a unit from outside the queue, unless somebody holds it or one of its tasks."""
     name = f"unit:{op.unit}"
     tx.lock(name)
-    tx.run(ADD_UNIT, id=op.unit, project=op.project)
+    tx.post(ADD_UNIT, id=op.unit, project=op.project)
     row = tx.one(UNIT, id=op.unit)
     assert row is not None
-    if tx.one(UNIT_HELD, id=name) or tx.one(UNIT_RUNNING, unit=op.unit):
+    # Locked before they are looked at: one of them may be being claimed right now.
+    if tx.one(UNIT_HELD, id=name) or any(status in HELD for (status,) in tx.all(UNIT_OPEN, unit=op.unit)):
         return None
     epoch = int(row[0]) + 1
-    tx.run(TAKE_UNIT, id=op.unit)
-    tx.run(
+    tx.post(TAKE_UNIT, id=op.unit)
+    tx.post(
         HOLD,
         id=name,
         epoch=epoch,
@@ -150,7 +157,7 @@ def release_unit(tx: Tx, op: ReleaseUnit, held: Held) -> None:
     assert op.fence is not None
     unit = op.fence.key
     tx.lock(op.fence.id)
-    tx.run(END_UNIT, id=unit, status=op.status)
-    tx.run(DROP, id=op.fence.id, epoch=op.fence.epoch)
+    tx.post(END_UNIT, id=unit, status=op.status)
+    tx.post(DROP, id=op.fence.id, epoch=op.fence.epoch)
     show_unit(tx, unit)
     note(tx, "unit.released", None, op.fence.epoch, "", {"unit": unit, "status": op.status})

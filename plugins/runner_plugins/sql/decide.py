@@ -46,11 +46,11 @@ def cancel(tx: Tx, op: CancelTask) -> str:
     if status in TERMINAL:
         raise Conflict(f"task {op.task} is already {status}", "there is nothing to cancel")
     if status in HELD:
-        tx.run(ASK_CANCEL, seq=seq)
+        tx.post(ASK_CANCEL, seq=seq)
         tx.woken.add("cancel")
         note(tx, "task.cancel_requested", op.task, epoch, op.by, {"reason": op.reason})
         return str(status)
-    tx.run(CANCEL, seq=seq)
+    tx.post(CANCEL, seq=seq)
     if status == PENDING:
         step_aside(tx, project, unit, limit_key)
     note(tx, "task.cancelled", op.task, epoch, op.by, {"reason": op.reason})
@@ -65,17 +65,19 @@ def retry(tx: Tx, op: RetryTask) -> str:
     if row[1] == PENDING and not op.anywhere:
         return PENDING
     if op.anywhere:
-        tx.run(NO_HOME, seq=row[0])
-        tx.run(NO_UNIT_HOME, unit=row[4])
+        tx.post(NO_HOME, seq=row[0])
+        tx.post(NO_UNIT_HOME, unit=row[4])
     return _again(tx, op.task, row, None, op.by, "task.retried", {})
 
 
 def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, data: dict[str, str]) -> str:
     seq, status, epoch, project, unit, limit_key, _, key, _ = row
+    if key is not None:
+        tx.lock(f"submit:{project}:{key}")
     taken = tx.one(KEY_TAKEN, project=project, key=key, seq=seq) if key is not None and status in TERMINAL else None
     if taken is not None:
         raise Conflict(f"key '{key}' of task {task} is in use by task {taken[0]}", "wait for that one, or cancel it")
-    tx.run(AGAIN, seq=seq, answer=answer, answered=int(answer is not None))
+    tx.post(AGAIN, seq=seq, answer=answer, answered=int(answer is not None))
     after = admit(tx, seq)
     if status == PENDING and after != PENDING:
         step_aside(tx, project, unit, limit_key)
@@ -98,9 +100,9 @@ def resolve(tx: Tx, op: ResolveTask) -> str:
         return _again(tx, op.task, row, op.answer, op.by, "task.resolved", data)
     verdict = {"by": op.by, "to": op.to, "notes": op.notes}
     outcome = "ok" if op.to == DONE else "check_failed"
-    tx.run(CLOSE, seq=seq, status=op.to, outcome=outcome, result=dump({**(load(result) or {}), "human": verdict}))
+    tx.post(CLOSE, seq=seq, status=op.to, outcome=outcome, result=dump({**(load(result) or {}), "human": verdict}))
     if op.to == DONE and children:
-        tx.run(OUTBOX, seq=seq)
+        tx.post(OUTBOX, seq=seq)
     note(tx, "task.resolved", op.task, epoch, op.by, {**data, "status": op.to})
     return op.to
 

@@ -37,7 +37,9 @@ def intern(tx: Tx, project: str, machine: str | None, type: str, account: str | 
     }
     found = tx.one(FIND, **values)
     if found is None:
-        tx.run(ADD, **values)
+        # Their ids must appear in order: who has read up to one looks only past it.
+        tx.lock("lanes")
+        tx.post(ADD, **values)
         found = tx.one(FIND, **values)
         assert found is not None
     return int(found[0])

@@ -11,7 +11,12 @@ from runner_plugins.sql import schema
 if TYPE_CHECKING:
     import sqlite3
 
-SPELLING = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL", "big": "INTEGER", "event_extra": ""}
+SPELLING = {
+    "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    "real": "REAL",
+    "big": "INTEGER",
+    "event_id": "INTEGER PRIMARY KEY AUTOINCREMENT",
+}
 
 migrations = Migrations("runner")
 

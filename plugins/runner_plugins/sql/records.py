@@ -37,9 +37,9 @@ def put(tx: Tx, op: PutRecord) -> None:
     """Insert or replace; a unit has columns of its own that admission reads."""
     if op.kind == "unit":
         status, parallel = op.data.get("status", "todo"), int(bool(op.data.get("parallel")))
-        tx.run(PUT_UNIT, id=op.id, project=op.project, status=status, parallel=parallel, data=dump(op.data))
+        tx.post(PUT_UNIT, id=op.id, project=op.project, status=status, parallel=parallel, data=dump(op.data))
     else:
-        tx.run(PUT, kind=op.kind, id=op.id, project=op.project, data=dump(op.data))
+        tx.post(PUT, kind=op.kind, id=op.id, project=op.project, data=dump(op.data))
 
 
 def delete(tx: Tx, op: DeleteRecord) -> bool:
@@ -53,9 +53,9 @@ def limits(tx: Tx, op: PutLimits) -> None:
     """Set or remove limits, in one order for everybody."""
     for name, most in sorted(op.limits.items()):
         if most is None:
-            tx.run(DROP_LIMIT, project=op.project, name=name)
+            tx.post(DROP_LIMIT, project=op.project, name=name)
         else:
-            tx.run(PUT_LIMIT, project=op.project, name=name, most=most)
+            tx.post(PUT_LIMIT, project=op.project, name=name, most=most)
     tx.woken.add("work")
 
 
@@ -67,7 +67,7 @@ def artifact(tx: Tx, op: PutArtifact, held: Held | None) -> Artifact:
             value, task=held.id, unit=held.unit, project=held.project, epoch=held.epoch, attempt=held.attempt or None
         )
     value = replace(value, created_at=tx.clock()[1])
-    tx.run(ADD_ARTIFACT, **asdict(value))
+    tx.post(ADD_ARTIFACT, **asdict(value))
     note(tx, "artifact.stored", value.task, value.epoch, value.by, {"ref": value.ref, "name": value.name})
     return value
 
@@ -76,7 +76,7 @@ def message(tx: Tx, op: AppendMessage) -> int:
     """The next position of a stream: its head is locked until the commit, so no lower one appears later."""
     row = tx.one(HEAD, name=op.stream)
     assert row is not None
-    tx.run(ADD_MESSAGE, stream=op.stream, position=row[0], who=op.by, body=dump(op.body))
+    tx.post(ADD_MESSAGE, stream=op.stream, position=row[0], who=op.by, body=dump(op.body))
     return int(row[0])
 
 

@@ -27,25 +27,26 @@ FORGET = "DELETE FROM workers WHERE id = :id"
 
 def renew(tx: Tx, op: Renew) -> list[Renewal]:
     """Extend what is still the worker's; a lease that ran out unnoticed is extended too."""
-    answers = []
-    for claim in op.claims:
+    answers = {}
+    # In one order for everybody, so that a renewal and a reclaim never lock the same claims crosswise.
+    for claim in sorted(op.claims, key=lambda c: c.id):
         ok = tx.run(EXTEND, id=claim.id, epoch=claim.epoch, lease=op.lease) == 1
         row = tx.one(CANCELLED, id=claim.key) if ok and claim.id.startswith("task:") else None
-        answers.append(Renewal(claim.id, claim.epoch, ok, bool(row and row[0])))
-    tx.run(SEEN, id=op.worker)
+        answers[claim] = Renewal(claim.id, claim.epoch, ok, bool(row and row[0]))
+    tx.post(SEEN, id=op.worker)
     stamp(tx)
-    return answers
+    return [answers[claim] for claim in op.claims]
 
 
 def stamp(tx: Tx) -> None:
     """Somebody reached the store now: after a longer silence the store itself was away."""
-    tx.run(STAMP, value=dump([tx.clock()[0], tx.boot]))
+    tx.post(STAMP, value=dump([tx.clock()[0], tx.boot]))
 
 
 def register(tx: Tx, op: Register) -> None:
     """Write down a worker."""
     worker = op.worker
-    tx.run(
+    tx.post(
         REGISTER,
         id=worker.id,
         machine=worker.machine,
@@ -58,4 +59,4 @@ def register(tx: Tx, op: Register) -> None:
 
 def forget(tx: Tx, op: Forget) -> None:
     """Remove a worker's row."""
-    tx.run(FORGET, id=op.worker)
+    tx.post(FORGET, id=op.worker)

@@ -88,12 +88,12 @@ def event(row: Row) -> Event:
     return Event(id, at, kind, task, epoch, who, json.loads(data))
 
 
-EVENT: Final = """INSERT INTO events (at, kind, task, epoch, who, data)
-    VALUES ({wall}, :kind, :task, :epoch, :who, :data)"""
+EVENT: Final = """INSERT INTO events (id, at, kind, task, epoch, who, data)
+    VALUES ({event_id}, {wall}, :kind, :task, :epoch, :who, :data)"""
 
 
 def note(
     tx: Any, kind: str, task_id: str | None, epoch: int | None, who: str = "", data: Mapping[str, Any] | None = None
 ) -> None:
     """Add a line to the audit log."""
-    tx.run(EVENT, kind=kind, task=task_id, epoch=epoch, who=who, data=dump(data) if data else "{}")
+    tx.post(EVENT, kind=kind, task=task_id, epoch=epoch, who=who, data=dump(data) if data else "{}")

@@ -46,8 +46,8 @@ def settle(tx: Tx, op: Settle, held: Held) -> str:
     if status == SCHEDULED:
         not_before = op.retry_at or tx.clock()[1] + _PARKED_SECONDS
         if held.account:
-            tx.run(PARK, project=held.project, name=held.account, until=not_before, reason=op.outcome)
-    tx.run(
+            tx.post(PARK, project=held.project, name=held.account, until=not_before, reason=op.outcome)
+    tx.post(
         END,
         seq=held.seq,
         status="blocked" if status == PENDING else status,
@@ -59,13 +59,13 @@ def settle(tx: Tx, op: Settle, held: Held) -> str:
         not_before=not_before,
         final=int(status in TERMINAL),
     )
-    tx.run(DROP, id=f"task:{held.id}")
+    tx.post(DROP, id=f"task:{held.id}")
     if held.attempt:
-        tx.run(END_ATTEMPT, task=held.id, epoch=held.epoch, outcome=op.outcome, result=dump(op.result))
+        tx.post(END_ATTEMPT, task=held.id, epoch=held.epoch, outcome=op.outcome, result=dump(op.result))
     if op.home is not None:
         stay(tx, held.seq, held.unit, op.home)
     if status == DONE and held.children:
-        tx.run(OUTBOX, seq=held.seq)
+        tx.post(OUTBOX, seq=held.seq)
     if status == PENDING:
         status = admit(tx, held.seq)
     if status != PENDING:
@@ -94,7 +94,7 @@ def hand_back(tx: Tx, held: Held, why: str, kind: str, count: int, bump: int) ->
     if status == NEEDS_HUMAN:
         question = f"interrupted {times} times, last: {why}; `runner why {held.id}` shows the history"
     interrupt(tx, held.id, held.epoch, "cancelled" if status == CANCELLED else "lost_claim")
-    tx.run(
+    tx.post(
         HAND_BACK,
         seq=held.seq,
         status="blocked" if status == PENDING else status,
@@ -103,7 +103,7 @@ def hand_back(tx: Tx, held: Held, why: str, kind: str, count: int, bump: int) ->
         bump=bump,
         final=int(status in TERMINAL),
     )
-    tx.run(DROP, id=f"task:{held.id}")
+    tx.post(DROP, id=f"task:{held.id}")
     note(tx, kind, held.id, held.epoch, held.worker, {"reason": why, "worker": held.worker, "why": why})
     if status == PENDING:
         status = admit(tx, held.seq)
@@ -114,7 +114,8 @@ def hand_back(tx: Tx, held: Held, why: str, kind: str, count: int, bump: int) ->
 
 def drop_unit(tx: Tx, unit: str, epoch: int, holder: str) -> None:
     """The lease of a unit claimed from outside ran out: its tasks may go on."""
-    tx.run("UPDATE units SET status = 'todo', epoch = epoch + 1 WHERE id = :id", id=unit)
-    tx.run(DROP, id=f"unit:{unit}")
+    tx.lock(f"unit:{unit}")
+    tx.post("UPDATE units SET status = 'todo', epoch = epoch + 1 WHERE id = :id", id=unit)
+    tx.post(DROP, id=f"unit:{unit}")
     note(tx, "unit.reclaimed", None, epoch, holder, {"unit": unit})
     show_unit(tx, unit)

@@ -24,7 +24,7 @@ SECONDS_A_POINT: Final = 600.0
 THERE = "SELECT id, status FROM tasks WHERE id IN @ids"
 KEYED = """SELECT id, status, digest, type FROM tasks WHERE project = :project AND key = :key
     AND (status NOT IN ('done', 'failed', 'cancelled') OR key_forever = 1 OR :forever = 1) ORDER BY seq DESC LIMIT 1"""
-PARENTS = "SELECT id, seq, status FROM tasks WHERE id IN @ids{lock}"
+PARENTS = "SELECT id, seq, status FROM tasks WHERE id IN @ids ORDER BY id{lock}"
 MARK_PARENT = "UPDATE tasks SET children = 1 WHERE seq = :seq AND children = 0"
 ADD_DEP = "INSERT INTO deps (child, parent, met) VALUES (:child, :parent, :met) ON CONFLICT DO NOTHING"
 ADD_UNIT = """INSERT INTO units (id, project, status, data) VALUES (:id, :project, 'todo', '{}')
@@ -155,14 +155,14 @@ def _careful(tx: Tx, tasks: dict[int, NewTask]) -> dict[int, str]:
         seqs[place] = int(found[0])
     for place, task in tasks.items():
         for parent, status in _parents(tx, task):
-            tx.run(MARK_PARENT, seq=parent)
-            tx.run(ADD_DEP, child=seqs[place], parent=parent, met=int(status == DONE))
+            tx.post(MARK_PARENT, seq=parent)
+            tx.post(ADD_DEP, child=seqs[place], parent=parent, met=int(status == DONE))
     return {p: PLANNING if tasks[p].planning else admit(tx, seq) for p, seq in seqs.items()}
 
 
 def _same_unit(tx: Tx, task: NewTask) -> None:
     """The task's unit, made when it is new; a unit belongs to one project."""
-    tx.run(ADD_UNIT, id=task.unit, project=task.project)
+    tx.post(ADD_UNIT, id=task.unit, project=task.project)
     row = tx.one(UNIT_PROJECT, id=task.unit)
     if row is not None and row[0] != task.project:
         raise Conflict(f"work unit '{task.unit}' belongs to another project ({row[0]})", "choose another name")

@@ -31,7 +31,7 @@ PUT_META = """INSERT INTO meta (name, value) VALUES (:name, :value)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
 EXPIRED = """SELECT id, epoch, worker, 0, lease FROM claims WHERE {expired} ORDER BY id LIMIT :batch"""
 OF_DEAD = """SELECT id, epoch, worker, 1, lease FROM claims WHERE worker IN @dead ORDER BY id LIMIT :batch"""
-STILL = "SELECT 1 FROM claims WHERE id = :id AND epoch = :epoch AND ({expired} OR :dead = 1)"
+STILL = "SELECT 1 FROM claims WHERE id = :id AND epoch = :epoch AND ({expired} OR :dead = 1){lock}"
 NEWEST = "SELECT max(lease_until - lease) FROM claims WHERE boot = {boot}"
 FORGET_DEAD = "DELETE FROM workers WHERE id IN @dead AND id NOT IN (SELECT worker FROM claims)"
 OLD_ANSWERS = """DELETE FROM requests WHERE id IN
@@ -64,12 +64,12 @@ def _deliver(tx: Tx, batch: int) -> int:
             break
         children = tx.all(DEPENDANTS, parent=row[0], batch=batch - count)
         for (child,) in children:
-            tx.run(MET, parent=row[0], child=child)
+            tx.post(MET, parent=row[0], child=child)
             if tx.one(WAITING, seq=child):
                 admit(tx, child)
         count += len(children)
         if count < batch:
-            tx.run(DELIVERED, parent=row[0])
+            tx.post(DELIVERED, parent=row[0])
     return count
 
 
@@ -81,7 +81,7 @@ def _reclaim(tx: Tx, op: Tick) -> list[str]:
         found.update((row[0], row) for row in expired if not away.excuses(row[4]))
     taken = [name for name, epoch, worker, dead, _ in found.values() if _take_back(tx, name, epoch, worker, dead)]
     if op.dead:
-        tx.run(FORGET_DEAD, dead=list(op.dead))
+        tx.post(FORGET_DEAD, dead=list(op.dead))
     return taken
 
 
@@ -133,7 +133,7 @@ class _Silence:
         if self._silent <= lease:
             return False
         self._since = self._now
-        self._tx.run(PUT_META, name="silence", value=dump([self._now, self._tx.boot]))
+        self._tx.post(PUT_META, name="silence", value=dump([self._now, self._tx.boot]))
         return True
 
 
@@ -153,9 +153,9 @@ def prune(tx: Tx, op: Prune) -> int:
     before = op.before if op.before is not None else -1.0
     gone = tx.all(PRUNABLE, before=before, oldest=nth[0] if nth else -1, batch=op.batch)
     for seq, task in gone:
-        tx.run("DELETE FROM deps WHERE child = :seq OR parent = :seq", seq=seq)
-        tx.run("DELETE FROM outbox WHERE parent = :seq", seq=seq)
-        tx.run("DELETE FROM attempts WHERE task = :task", task=task)
-        tx.run("DELETE FROM events WHERE task = :task", task=task)
-        tx.run("DELETE FROM tasks WHERE seq = :seq", seq=seq)
+        tx.post("DELETE FROM deps WHERE child = :seq OR parent = :seq", seq=seq)
+        tx.post("DELETE FROM outbox WHERE parent = :seq", seq=seq)
+        tx.post("DELETE FROM attempts WHERE task = :task", task=task)
+        tx.post("DELETE FROM events WHERE task = :task", task=task)
+        tx.post("DELETE FROM tasks WHERE seq = :seq", seq=seq)
     return len(gone)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runner.model import Lane, Worker
+    from runner.store import ClaimTasks
 
 Row = tuple[Any, ...]
 
@@ -18,7 +19,7 @@ class Dialect(Protocol):
 
     @property
     def clock(self) -> Mapping[str, str]:
-        """Replacements of `{now}` (the clock of leases), `{wall}`, `{boot}`, `{lock}`, `{skip}`, `{expired}`, …"""
+        """Replacements of `{now}` (the clock of leases), `{wall}`, `{boot}`, `{lock}`, `{skip}`, …"""
         ...
 
     def among(self, name: str) -> str:
@@ -65,6 +66,10 @@ class Tx(Protocol):
         """Run a statement without rows → how many rows it touched."""
         ...
 
+    def post(self, sql: str, **values: Any) -> None:
+        """As `run`, when nobody asks how many rows: it may travel together with the statements that follow."""
+        ...
+
     def lock(self, name: str) -> None:
         """Hold an advisory lock on `name` to the end of the transaction (nothing to do where writers are alone)."""
         ...
@@ -76,6 +81,13 @@ class Tx(Protocol):
 
     def fitting(self, worker: Worker) -> list[Lane]:
         """The lanes that fit `worker`, those added since the last look included."""
+        ...
+
+    def take(self, op: ClaimTasks, lanes: Sequence[Lane]) -> list[Row] | None:
+        """Claim in one statement, where a backend can and nothing limits it → rows of `COLUMNS`, lowest rank first.
+
+        None: step by step, please (limits, parked accounts, new lanes, or no such statement).
+        """
         ...
 
     def pick(self, lanes: Sequence[int], want: int) -> list[int]:
