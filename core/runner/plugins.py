@@ -16,6 +16,7 @@ from runner.errors import PluginError, UsageError, suggestion
 from runner.handlers import HandlerFile, handler_files, import_failure, import_file
 from runner.hookcheck import check_hooks, implementations, split
 from runner.hookspecs import Around, TheSix
+from runner.lazyplugin import LazyPlugin
 from runner.owners import Owner
 from runner.project import shown
 from runner.shipped import shipped
@@ -29,13 +30,16 @@ if TYPE_CHECKING:
     from runner.handlers import Handler
     from runner.project import Project
 
-BUILT_IN: tuple[str, ...] = (
-    "artifacts_local",
-    "claiming",
-    "routing",
-    "sqlite_store",
-)
-"""The built-in plugins: modules of `runner_plugins`. A line here is all that a new one takes."""
+BUILT_IN: dict[str, tuple[str, ...]] = {
+    "artifacts_local": ("open_artifact_store", "upload_artifact"),
+    "claiming": ("claim",),
+    "routing": ("configure", "route"),
+    "sqlite_store": ("open_store",),
+}
+"""The built-in plugins: modules of `runner_plugins`, each with the hooks it implements (plain functions).
+
+A line here is all that a new one takes. The module is imported when one of its hooks is first called.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,8 @@ class Plugins:
         """Load all: built in, installed, asked for with -p, configured, and with `code` the project's own."""
         installed = scan() if _autoload() or self.asked or self.off else []
         files = plugin_files(project) if code else {}
-        for name in BUILT_IN:
-            self._attempt(Record(name, "built-in", f"runner_plugins.{name}"), _module(f"runner_plugins.{name}"))
+        for name, hooks in BUILT_IN.items():
+            self._add_built_in(name, hooks, config)
         for entry in installed if _autoload() else ():
             self._attempt(_installed(entry), entry.load)
         for name in self.asked:
@@ -94,6 +98,14 @@ class Plugins:
         self._find_handlers(project, code)
         self._check_switches(installed, project)
         self._configure(config)
+
+    def _add_built_in(self, name: str, hooks: tuple[str, ...], config: Config) -> None:
+        record = Record(name, "built-in", f"runner_plugins.{name}", hooks=hooks)
+        if name in self.off:
+            record = replace(record, state="off", reason=f"-p no:{name}", hooks=())
+        else:
+            self.manager.register(LazyPlugin(record.source, hooks, config), name=name)
+        self.records[name] = record
 
     def _load_asked(self, name: str, installed: Iterable[EntryPoint], files: dict[str, Path]) -> None:
         if name in self.records and self.records[name].state == "on":
@@ -209,8 +221,14 @@ class Plugins:
                 self.records[file.name] = replace(self.records[file.name], hooks=hooks)
             return self._loaded[type]
 
-    def load_handlers(self) -> None:
-        """Import every handler, to show what each is; a broken one is a line in the records."""
+    def load_all(self) -> None:
+        """Import every handler and built-in plugin, to show what each is; a broken one is a line in the records."""
+        for name in BUILT_IN:
+            try:
+                check_hooks(importlib.import_module(f"runner_plugins.{name}"), name)
+            except Exception as error:
+                text = error.message if isinstance(error, PluginError) else import_failure(error)
+                self.records[name] = replace(self.records[name], state="broken", reason=text)
         for type, file in self.handlers.items():
             try:
                 self.load_handler(type)

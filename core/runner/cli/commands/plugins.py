@@ -29,7 +29,7 @@ def command(inv: Invocation) -> int:
         app.registry.types  # noqa: B018 - made here, so that two owners of one name are found
     except RunnerError as error:
         problems.append(error)
-    plugins.load_handlers()
+    plugins.load_all()
     records = sorted(plugins.records.values(), key=lambda record: (record.origin, record.name))
 
     def text() -> None:
