@@ -300,6 +300,8 @@ class Task:
     started_at: float | None
     finished_at: float | None
     rank: float = 0.0
+    unit_epoch: int = 0
+    """The exclusive work unit's own generation, one more at each admission of any of its tasks; 0 without one."""
     after: tuple[str, ...] = ()
     holder: Holder | None = None
 

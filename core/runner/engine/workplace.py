@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError, UsageError
-from runner.workspace import open_workspace
+from runner.workspace import Caps, branch_ref, open_workspace
 from runner.workspace import publish as move_branch
-from runner.workspace.names import branch_ref
+from runner.workspace.git import Git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,11 +27,11 @@ class Workplace:
         self._app = app
         self._ws = workspace
         self._unit = unit
-        self._start = workspace.state() if workspace.repo else None
+        self._start = workspace.state()
         self._timer: _Timer | None = None
         self._lock = threading.Lock()
         self._left_out = 0
-        self.base = base or (self._start.head if self._start else None)
+        self.base = base
         self._asked: dict[str, Any] | None = None
 
     @classmethod
@@ -44,21 +44,21 @@ class Workplace:
         if not cwd.is_dir() and not spec:
             raise UsageError(f"the folder {cwd} of task {task.id} does not exist on this machine")
         settings = app.config.workspace
-        unit = task.unit or task.id
+        # An exclusive unit has one worktree for all its tasks, one after the other; else each task has its own.
+        unit, epoch = (task.unit, task.unit_epoch) if task.unit and task.unit_epoch else (task.id, claim.epoch)
         workspace = open_workspace(
             repo=Path(spec["repo"]) if spec else None,
             base=spec["commit"] if spec else None,
             subdir=spec["subdir"] if spec else "",
             unit=unit,
-            epoch=claim.epoch,
+            epoch=epoch,
             state=app.project.state,
             resume_from=None,
             # The claim before this one did not settle: whatever it left is not to be trusted in place.
             reclaimed=bool(previous) and previous[-1].outcome in (None, "lost_claim"),
             copy=settings.copy,
             cwd=cwd,
-            max_file=settings.max_file,
-            max_total=settings.max_total,
+            caps=Caps(settings.max_file, settings.max_total),
         )
         return cls(app, workspace, spec["commit"] if spec else None, unit)
 
@@ -110,25 +110,20 @@ class Workplace:
                 self._ws.commit_leftovers(message)
 
     def changed(self) -> bool:
-        """Whether anything differs from the start of the step's first attempt. Never true without a repository."""
-        if self._start is None:
-            return False
+        """Whether anything differs from the start of this claim, or from the commit the task started from."""
         now = self._ws.state()
         return now != self._start or (self.base is not None and now.head != self.base)
 
     def publication(self) -> dict[str, Any] | None:
         """The branch that is to move once the settle is accepted; None when nothing was committed."""
-        if self._start is None:
+        if self._ws.repo is None:
             return None
         head = self._ws.state().head
-        old = self._ws.branch_tip()
-        if head in (old, self._app_base()):
+        old = tip(self._ws.repo, branch_ref(self._unit))
+        if head in (old, self._ws.base):
             return None
         self._asked = {"repo": str(self._ws.repo), "ref": branch_ref(self._unit), "new": head, "old": old}
         return self._asked
-
-    def _app_base(self) -> str | None:
-        return self._ws.base
 
     def summary(self) -> dict[str, Any]:
         """What the result says about the branch."""
@@ -154,6 +149,13 @@ class Workplace:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+        self._ws.close()
+
+
+def tip(repo: Path, ref: str) -> str | None:
+    """The commit that a ref is at; None when there is no such ref."""
+    code, out, _ = Git(repo).attempt("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    return out.decode().strip() if code == 0 else None
 
 
 class _Timer:

@@ -27,8 +27,10 @@ UNIT_BUSY = """SELECT seq, status, rank, project, unit, limit_key FROM tasks
 KEY_BUSY = """SELECT seq, status, rank, project, unit, limit_key FROM tasks
     WHERE limit_key = :limit_key AND project = :project AND status IN ('pending', 'claimed', 'in_progress')
     AND seq <> :seq ORDER BY rank DESC LIMIT 1"""
-SET_LANE = """UPDATE tasks SET status = 'pending', blocked_by = NULL, lane = :lane, not_before = NULL
+SET_LANE = """UPDATE tasks SET status = 'pending', blocked_by = NULL, lane = :lane, not_before = NULL,
+    unit_epoch = :unit_epoch
     WHERE seq = :seq"""
+GROW_UNIT = "UPDATE units SET epoch = epoch + 1 WHERE id = :unit RETURNING epoch"
 SET_BLOCKED = "UPDATE tasks SET status = 'blocked', blocked_by = :why WHERE seq = :seq"
 STEP_BACK = SET_BLOCKED + " AND status = 'pending'"
 SET_SCHEDULED = "UPDATE tasks SET status = 'scheduled', blocked_by = NULL WHERE seq = :seq"
@@ -66,13 +68,15 @@ def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
         tx.post(SET_SCHEDULED, seq=seq)
         return SCHEDULED
     in_the_way: list[tuple[str, Row]] = []
+    exclusive = False
     if unit is not None:
         tx.lock(f"unit:{unit}")
         parallel, unit_home = tx.one(UNIT, unit=unit) or (0, None)
         home = home or unit_home
         if tx.one(UNIT_CLAIM, id=f"unit:{unit}"):
             return _block(tx, seq, "unit")
-        busy = None if parallel else tx.one(UNIT_BUSY, unit=unit, seq=seq)
+        exclusive = not parallel
+        busy = tx.one(UNIT_BUSY, unit=unit, seq=seq) if exclusive else None
         if busy is not None:
             in_the_way.append(("unit", busy))
     if limit_key is not None:
@@ -87,7 +91,10 @@ def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
     for why, busy in in_the_way:
         if not _step_back(tx, busy, why, freed):
             return _block(tx, seq, why)
-    tx.post(SET_LANE, seq=seq, lane=lanes.intern(tx, project, machine or home, type_, account, load(requires)))
+    # One admission leads to one claim at most, so this numbers the unit's holders over all its tasks.
+    grown = tx.one(GROW_UNIT, unit=unit) if exclusive else None
+    lane = lanes.intern(tx, project, machine or home, type_, account, load(requires))
+    tx.post(SET_LANE, seq=seq, lane=lane, unit_epoch=grown[0] if grown else 0)
     tx.woken.add("work")
     note(tx, "task.promoted", task_id, epoch)
     return PENDING

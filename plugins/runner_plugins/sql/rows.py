@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAMES: Final = (
     "id type status outcome priority payload project unit spec machine agent account requires key limit_key epoch "
     "attempt attempts attempts_max interruptions interruptions_max not_before blocked_by cancel question answer "
-    "result publish created_at started_at finished_at rank seq"
+    "result publish created_at started_at finished_at rank unit_epoch seq"
 ).split()
 
 COLUMNS: Final = ", ".join(NAMES)
@@ -70,6 +70,7 @@ def task(row: Row) -> Task:
         row[29],
         row[30],
         row[31],
+        row[32],
     )
 
 

@@ -22,7 +22,7 @@ TABLES: Final = (
         attempts INTEGER NOT NULL DEFAULT 0, attempts_max INTEGER NOT NULL,
         interruptions INTEGER NOT NULL DEFAULT 0, interruptions_max INTEGER NOT NULL,
         not_before {real}, blocked_by TEXT, cancel INTEGER NOT NULL DEFAULT 0,
-        question TEXT, answer TEXT, result TEXT, publish TEXT, home TEXT, children INTEGER NOT NULL DEFAULT 0,
+        question TEXT, answer TEXT, result TEXT, publish TEXT, home TEXT, unit_epoch INTEGER NOT NULL DEFAULT 0, children INTEGER NOT NULL DEFAULT 0,
         submitted_by TEXT NOT NULL, created_at {real} NOT NULL, started_at {real}, finished_at {real})""",
     # The claim takes the head of one lane; the status is a literal so that the planner can use the index.
     """CREATE INDEX tasks_claim ON tasks (lane, rank, seq) WHERE status = 'pending'""",
