@@ -1,0 +1,207 @@
+"""Opens the workspace of a claim: the worktree as it was left, or a new one from the last snapshot or the base."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import GitError, RunnerError, UsageError, WorkspaceLost
+from runner.workspace.blobs import Hasher
+from runner.workspace.copies import copy_in
+from runner.workspace.git import Git
+from runner.workspace.locks import hold, locked
+from runner.workspace.marker import GUARD, Marker, Place, check, identify, mark, write_marker
+from runner.workspace.names import SNAPSHOTS, attempt_of, check_unit
+from runner.workspace.snapshot import Photographer
+from runner.workspace.survey import Caps
+from runner.workspace.workspace import Workspace, take_snapshot, worktree_git
+from runner.workspace.writeback import read_about, write_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORKTREES = "worktrees"
+LOCK = "lock"
+REPO = "repo"
+"""In `<state>/worktrees/<unit>/`: the lock that open workspaces share, and the path of the unit's repository."""
+
+
+def open_workspace(
+    *,
+    repo: Path | None,
+    base: str | None,
+    subdir: str,
+    unit: str,
+    epoch: int,
+    state: Path,
+    resume_from: str | None,
+    reclaimed: bool,
+    copy: Sequence[str] = (),
+    cwd: Path,
+    caps: Caps | None = None,
+) -> Workspace:
+    """Open the workspace of a claim `(unit, epoch)`.
+
+    1. Without `repo`: `cwd` itself.
+    2. The unit's newest worktree here, when its last claim was settled (`reclaimed` False).
+    3. Else a new worktree `<state>/worktrees/<unit>/<epoch>`: from `resume_from` (a snapshot or any
+       commit) if it is given, else from the unit's last snapshot, else from `base`.
+
+    Before a reclaim builds a new one, what the dead holder left here is snapshotted, if that is possible.
+    `copy`: globs of files that git does not carry, copied from `repo`'s checkout and kept out of snapshots.
+    Raises WorkspaceLost when a newer claim works here, GitError when git can't do it.
+    """
+    check_unit(unit)
+    caps = caps or Caps()
+    if repo is None:
+        if not cwd.is_dir():
+            raise UsageError(f"{cwd} is not a directory", "make it first, or name another one")
+        return Workspace(unit=unit, epoch=epoch, path=cwd, cwd=cwd, place=None, repo=None, caps=caps, lock=None)
+    home = state / WORKTREES / unit
+    lock = hold(home / LOCK, shared=True)
+    try:
+        opening = _Opening(repo, base, unit, epoch, home, tuple(copy), caps)
+        place = opening.present(reclaimed or resume_from is not None) or opening.new(resume_from)
+        return Workspace(
+            unit=unit,
+            epoch=epoch,
+            path=place.path,
+            cwd=_start(place.path, subdir),
+            place=place,
+            repo=repo,
+            caps=caps,
+            lock=lock,
+        )
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    repo: Path
+    base: str | None
+    unit: str
+    epoch: int
+    home: Path
+    copy: tuple[str, ...]
+    caps: Caps
+
+    def present(self, leave: bool) -> Place | None:
+        """The unit's newest worktree, taken over for this claim; None when there is none, or it is to be left."""
+        for path in worktrees_of(self.home):
+            try:
+                place = identify(path)
+            except WorkspaceLost:
+                # An older one would lack this one's work, which snapshots may have.
+                return None
+            if not place.marker.ready:
+                continue
+            if leave and place.marker.epoch < self.epoch:
+                self._supersede(place)
+                return None
+            return self._take_over(place)
+        return None
+
+    def _take_over(self, place: Place) -> Place:
+        with locked(place.admin / GUARD):
+            place = identify(place.path)
+            if place.marker.epoch > self.epoch:
+                return check(place, self.unit, self.epoch)
+            return mark(place, epoch=self.epoch)
+
+    def new(self, resume_from: str | None) -> Place:
+        """A worktree of this claim's own, complete when this returns."""
+        git = Git(self.repo)
+        start = resume_from or last_snapshot(git, self.unit) or self.base
+        if start is None:
+            raise UsageError(f"work unit {self.unit} has no commit to start from", "submit it again from a repository")
+        about = read_about(git, start)
+        place = self._add(git, about["head"] if about else start)
+        pinned = worktree_git(place)
+        pinned.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
+        if about:
+            write_difference(pinned, self._commit(git, start), about, place.path)
+        copied = copy_in(self.repo, place.path, self.copy, Hasher(place.marker.base))
+        (self.home / REPO).write_bytes(os.fsencode(self.repo))
+        # What a later claim finds here continues the attempt this was built from.
+        return mark(place, copied=copied, ready=True, attempt=int(about["attempt"]) if about else 0)
+
+    def _add(self, git: Git, commit: str) -> Place:
+        path = self._free_path()
+        full = self._commit(git, commit)
+        common = Path(os.path.realpath(self.repo / git.line("rev-parse", "--git-common-dir")))
+        reason = f"work unit {self.unit} of runner; `runner clean` removes it"
+        words = ("worktree", "add", "--quiet", "--detach", "--no-checkout", "--lock", "--reason", reason)
+        # Several processes at once: git's own bookkeeping of worktrees is not made for that.
+        with locked(common / "runner-worktrees.lock"):
+            git.run(*words, str(path), full)
+        admin = Path(
+            os.path.realpath(path / os.fsdecode((path / ".git").read_bytes()[len(b"gitdir: ") :]).rstrip("\n"))
+        )
+        write_marker(admin, Marker(self.unit, self.epoch, str(path), str(self.repo), full))
+        return identify(path)
+
+    def _free_path(self) -> Path:
+        path = self.home / str(self.epoch)
+        number = 1
+        while os.path.lexists(path):
+            # Left half made by a try of this very claim; whatever is in it stays there.
+            number += 1
+            path = self.home / f"{self.epoch}-{number}"
+        return path
+
+    def _commit(self, git: Git, name: str) -> str:
+        code, out, _ = git.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        if code:
+            raise GitError(f"the commit {name} is not in {self.repo}", "fetch it there, or submit the task again")
+        return out.decode("ascii").strip()
+
+    def _supersede(self, place: Place) -> None:
+        """Shut its holder out, if that still lives, and snapshot what it wrote since its last snapshot."""
+        with locked(place.admin / GUARD):
+            place = mark(identify(place.path), superseded=self.epoch)
+        # Where that fails, the files stay where they are.
+        try:
+            photographer = Photographer(worktree_git(place), self.caps)
+            take_snapshot(place, photographer, place.marker.attempt, f"found by the claim of epoch {self.epoch}")
+        except RunnerError:
+            pass
+
+
+def _start(root: Path, subdir: str) -> Path:
+    """The folder a task starts in; made when the commit does not have it."""
+    place = Path(os.path.normpath(root / subdir))
+    if not place.is_relative_to(root):
+        raise UsageError(f"the folder '{subdir}' is outside of the workspace", "name one inside the repository")
+    if not place.is_dir() and Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root)):
+        place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def worktrees_of(home: Path) -> list[Path]:
+    """The folders of a unit's worktrees, newest claim first."""
+    found = []
+    try:
+        for entry in os.scandir(home):
+            epoch, _, number = entry.name.partition("-")
+            if epoch.isdecimal() and (number or "1").isdecimal():
+                found.append((int(epoch), int(number or 1), home / entry.name))
+    except FileNotFoundError:
+        return []
+    return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def last_snapshot(git: Git, unit: str) -> str | None:
+    """The newest snapshot of a unit: that of its highest attempt."""
+    out = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{SNAPSHOTS}/{unit}/").decode()
+    found: list[tuple[int, str]] = []
+    for line in out.splitlines():
+        ref, commit = line.split(" ")
+        attempt = attempt_of(ref, unit)
+        if attempt is not None:
+            found.append((attempt, commit))
+    return max(found)[1] if found else None
