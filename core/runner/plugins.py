@@ -77,14 +77,14 @@ class Plugins:
         self.handlers: dict[str, HandlerFile] = {}
         self._loaded: dict[str, Handler] = {}
         self._known: dict[int, object] = {}
-        self._warn = warn
+        self.warn = warn
         self._lenient = lenient
         self._lock = threading.RLock()
 
     def load(self, project: Project | None, config: Config, *, code: bool) -> None:
         """Load all: built in, installed, asked for with -p, configured, and with `code` the project's own."""
         installed = scan() if _autoload() or self.asked or self.off else []
-        files = plugin_files(project) if code else {}
+        files = plugin_files(project)
         for name, hooks in BUILT_IN.items():
             self._add_built_in(name, hooks, config)
         for entry in installed if _autoload() else ():
@@ -93,10 +93,10 @@ class Plugins:
             self._load_asked(name, installed, files)
         self._load_configured(project, config, code)
         for name, path in files.items():
-            if name not in self.asked:
+            if code and name not in self.asked:
                 self._attempt(Record(name, "project plugin", shown(path)), _file(path))
         self._find_handlers(project, code)
-        self._check_switches(installed, project)
+        self._check_switches(installed, project, config)
         self._configure(config)
 
     def _add_built_in(self, name: str, hooks: tuple[str, ...], config: Config) -> None:
@@ -152,7 +152,7 @@ class Plugins:
                 self._broken(record, problem, text)
                 return
             self.records[record.name] = replace(record, state="broken", reason=text)
-            self._warn(f"{problem.message} (skipped; -p no:{record.name} switches it off)")
+            self.warn(f"{problem.message} (skipped; -p no:{record.name} switches it off)")
             return
         if id(plugin) in self._known:
             return  # The same module by another door.
@@ -258,12 +258,12 @@ class Plugins:
         if record is not None and text not in record.reason:
             self.records[name] = replace(record, reason="; ".join(filter(None, (record.reason, text))))
 
-    def _check_switches(self, installed: Iterable[EntryPoint], project: Project | None) -> None:
+    def _check_switches(self, installed: Iterable[EntryPoint], project: Project | None, config: Config) -> None:
         if not self.off:
             return
         folders = [shipped("handlers")] + ([project.root / "handlers"] if project is not None else [])
         types = {type for folder in folders for type in handler_files(folder, "")}
-        known = {*BUILT_IN, *self.records, *plugin_files(project), *(entry.name for entry in installed), *types}
+        known = {*BUILT_IN, *config.plugins, *plugin_files(project), *(entry.name for entry in installed), *types}
         for name in self.off:
             if name.removeprefix("handlers.") not in known:
                 raise UsageError(f"-p no:{name}: there is no plugin '{name}'", suggestion(name, known))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.config.values import plain
-from runner.errors import ConfigError, UsageError, suggestion
+from runner.errors import ConfigError, PluginError, UsageError, suggestion
 from runner.model import Agent, CheckSpec, TypeSpec
 from runner.owners import Owner, collect, winner
 
@@ -37,6 +37,18 @@ class Types(Mapping[str, TypeSpec]):
             raise UsageError(f"unknown type '{name}'", suggestion(name, self))
         handler = self._plugins.load_handler(name)
         return Owner(f"handlers.{name}", handler, handler.spec)
+
+    def usable(self) -> tuple[str, ...]:
+        """The types that can run here. A handler that can't be imported is told about and left out."""
+        names = []
+        for name in self:
+            try:
+                self.owner(name)
+            except PluginError as error:
+                self._plugins.warn(f"type '{name}' is broken: {error}")
+            else:
+                names.append(name)
+        return tuple(names)
 
     def __getitem__(self, name: str) -> TypeSpec:
         if name not in self:
@@ -137,10 +149,14 @@ class Registry:
             agents += [(f"routes.{i}.match.agent", name) for name in rule.match.agent or ()]
             types += [(f"routes.{i}.type", rule.type)] if rule.type else []
             types += [(f"routes.{i}.match.type", name) for name in rule.match.type or ()]
-        for what, known, named in (("agent", self.agents, agents), ("type", self.types, types)):
-            for key, name in named:
-                if name not in known and config.origin(key) != "default":
-                    raise ConfigError(f"{config.origin(key)}: unknown {what} '{name}'", suggestion(name, known))
+        for key, name in agents:
+            if name not in self.agents and config.origin(key) != "default":
+                raise ConfigError(f"{config.origin(key)}: unknown agent '{name}'", suggestion(name, self.agents))
+        for key, name in types:
+            near = suggestion(name, self.types)
+            # A type may be known to other machines alone; one that is nearly ours is a mistake.
+            if name not in self.types and near.startswith("did you mean"):
+                raise ConfigError(f"{config.origin(key)}: unknown type '{name}'", near)
 
 
 def _takes(model: Any) -> str:

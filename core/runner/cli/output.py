@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_COLOURS = {
+    "done": "32",
+    "on": "32",
+    "failed": "31",
+    "broken": "31",
+    "needs_human": "33",
+    "claimed": "36",
+    "in_progress": "36",
+    "cancelled": "2",
+    "off": "2",
+}
+"""Words that have a colour on a terminal when a cell is one, or starts with one and a colon."""
+
 
 def prepare() -> None:
     """Make both streams take any text: what an encoding has no sign for is written as an escape."""
@@ -23,8 +36,12 @@ def prepare() -> None:
 def write_json(value: Mapping[str, Any], *, lines: bool = False) -> None:
     """A JSON document: indented, or on one line."""
     # Readable where stdout is UTF-8 (a lone surrogate becomes its JSON escape there), plain ASCII elsewhere.
-    encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
-    write_line(json.dumps(value, ensure_ascii=encoding != "utf8", indent=None if lines else 2, default=_plain))
+    write_line(json.dumps(value, ensure_ascii=not is_utf8(), indent=None if lines else 2, default=_plain))
+
+
+def is_utf8() -> bool:
+    """Whether stdout takes any sign."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
 def _plain(value: object) -> object:
@@ -97,16 +114,17 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """The text within so many columns, with an ellipsis when something is left out."""
+    """The text within so many columns, with dots when something is left out."""
     if width(text) <= columns:
         return text
-    kept, used = "", 1
+    dots = "…" if is_utf8() else "..."
+    kept, used = "", len(dots)
     for sign in text:
         used += width(sign)
         if used > columns:
             break
         kept += sign
-    return kept + "…"
+    return kept + dots
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -114,14 +132,21 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     cells = [[clean(value) for value in row] for row in rows]
     if not cells:
         return
-    sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
     limit = terminal_width()
+    sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
     if limit is not None:
         sizes = _fit(sizes, [width(name) for name in columns], limit - 2 * (len(columns) - 1))
-    for row in ([name.upper() for name in columns], *cells):
-        padded = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
-        parts = [text + " " * (size - width(text)) for text, size in zip(padded, sizes, strict=True)]
-        write_line("  ".join(parts).rstrip())
+    colours = limit is not None and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
+    for number, row in enumerate(([name.upper() for name in columns], *cells)):
+        shown = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
+        gaps = [" " * (size - width(text)) for text, size in zip(shown, sizes, strict=True)]
+        if colours:
+            shown = [_paint(text, "1" if number == 0 else _COLOURS.get(text.partition(":")[0], "")) for text in shown]
+        write_line("  ".join(text + gap for text, gap in zip(shown, gaps, strict=True)).rstrip())
+
+
+def _paint(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if code else text
 
 
 def _fit(sizes: list[int], least: list[int], room: int) -> list[int]:
