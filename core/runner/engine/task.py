@@ -182,11 +182,12 @@ class TaskRun:
             return result.outcome
         place.commit_leftovers(f"{self.task.type}: task {self.task.id}, attempt {tried.n}")
         found = artifacts.collect(node.policy.artifacts, place.cwd)
-        expects = node.policy.expects or self._app.types[node.type].expects
+        kind = self._app.types[node.type]
+        expects = evidence.default_expects(kind, node.policy, permission=None, in_repository=place.stays)
         if not evidence.met(
             expects, changed=place.changed(), artifacts=len(found.files), output=result.output, submitted=False
         ):
-            return "no_op"
+            return evidence.unmet(result)
         gate = broken(self._seal, place.cwd)
         tried.verdicts = [Verdict(False, sentence, {"check": "seal", "sealed": True}) for sentence in gate]
         if not gate:

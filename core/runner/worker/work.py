@@ -130,11 +130,12 @@ class Work:
 
     # The writer's and the slots' calls
 
-    def _free(self) -> int:
+    def _free(self, ending: int) -> int:
+        """Slots that can take a claim, those included whose result is just being committed."""
         with self._lock:
             if self._mode == "once" and self._started:
                 return 0
-            return self._room - len(self._busy)
+            return self._room - len(self._busy) + ending
 
     def _start(self, claim: Claim) -> None:
         with self._lock:
@@ -198,8 +199,11 @@ class Work:
             ending = self._mode != "loop" or self._seen > 0
             (self._writer.idle if ending else self._over).wait(_REACT_SECONDS)
             self._react()
-            if ending and not self._any_busy() and (self._seen or self._writer.idle.is_set()):
+            if ending and not self._any_busy() and (self._seen or self._writer.idle.is_set() or self._had_its_one()):
                 return
+
+    def _had_its_one(self) -> bool:
+        return self._mode == "once" and self._started > 0
 
     def _any_busy(self) -> bool:
         with self._lock:

@@ -43,7 +43,7 @@ class Asked:
 class Hooks:
     """What the writer calls back: slots to fill, claims to drop, the `claim` hook, words for people."""
 
-    free: Callable[[], int]
+    free: Callable[[int], int]
     start: Callable[[Claim], None]
     lost: Callable[[Claim], None]
     cancel: Callable[[Claim], None]
@@ -153,7 +153,7 @@ class Writer:
         renewing = now - self._renewed >= self._renew_every
         # A slot that hands in its result is free by the time the next claim arrives: one commit for both.
         ending = sum(any(isinstance(op, (Settle, Release)) for op in one.ops) for one in asked)
-        free = self._hooks.free() + ending if self.claiming else 0
+        free = self._hooks.free(ending) if self.claiming else 0
         if not (asked or renewing or (free and self._look)):
             self._wait(free)
             return
