@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 
 
 def submitter() -> str:
@@ -10,4 +11,7 @@ def submitter() -> str:
     task = os.environ.get("RUNNER_TASK_ID")
     if task:
         return f"task:{task}"
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -178,25 +178,32 @@ def _held(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
 
 def _needs_human(task: Task) -> Story:
     reason = reason_for_person(task)
-    kind = "question" if task.question else "review"
+    kind = "question" if asks(task) else "review"
     return Story(f"it waits for a person: {reason}", (Reason(kind, reason),), answers(task))
 
 
 def reason_for_person(task: Task) -> str:
     """Why a task waits for a person, in one sentence."""
-    if task.question:
+    if asks(task) and task.question:
         return task.question
     if task.interruptions >= task.interruptions_max:
         return f"interrupted {task.interruptions} times (limit {task.interruptions_max})"
+    if task.question:
+        return task.question
     red = [verdict for verdict in verdicts_of(task.result) if not verdict["ok"]]
     return summary_of(task.result) or (red[0]["summary"] if red else f"the last attempt came to {task.outcome}")
 
 
+def asks(task: Task) -> bool:
+    """Whether the task asked something that an answer can be given to."""
+    return task.question is not None and task.outcome in ("needs_human", "awaiting_permission")
+
+
 def answers(task: Task) -> tuple[str, ...]:
     """The commands that settle a task which waits for a person."""
-    first = f'runner resolve {task.id} pending --answer "…"' if task.question else f"runner resolve {task.id} pending"
+    again = f"runner resolve {task.id} pending"
     return (
-        f"{first}   # {'answer and run again' if task.question else 'run it again'}",
+        f'{again} --answer "…"   # answer and run again' if asks(task) else f"{again}   # run it again",
         f"runner resolve {task.id} done   # accept it as it is",
         f"runner resolve {task.id} failed   # give it up",
     )
@@ -218,7 +225,7 @@ def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
 def _red(result: Any) -> Iterable[Reason]:
     for verdict in verdicts_of(result):
         if not verdict["ok"]:
-            yield Reason("check", f"{verdict['check']}: {verdict['summary']}", verdict)
+            yield Reason("check", told(verdict), verdict)
 
 
 def summary_of(result: Any) -> str:
@@ -239,11 +246,17 @@ def verdicts_of(result: Any) -> list[JSON]:
         return []
     return [
         {
-            "check": verdict.get("check", "check"),
+            "check": str((verdict.get("evidence") or {}).get("check", "check")),
             "ok": bool(verdict.get("ok")),
             "summary": str(verdict.get("summary", "")),
-            "evidence": verdict.get("evidence", {}),
+            "evidence": verdict.get("evidence") or {},
         }
         for verdict in found
         if isinstance(verdict, dict)
     ]
+
+
+def told(verdict: JSON) -> str:
+    """A verdict in one line, with its check in front unless the summary starts with it."""
+    check, summary = verdict["check"], verdict["summary"]
+    return summary if summary.startswith(check) else f"{check}: {summary}"

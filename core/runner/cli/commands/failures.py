@@ -46,7 +46,7 @@ def command(inv: Invocation, work_unit: str | None, limit: int) -> None:
                 put(inv, f"  error     {summary}")
             for verdict in why.verdicts_of(task.result):
                 if not verdict["ok"]:
-                    put(inv, f"  RED       {verdict['check']}: {verdict['summary']}")
+                    put(inv, f"  RED       {why.told(verdict)}")
             put(inv, f"  $ runner logs {task.id}")
             put(inv, f"  $ runner retry {task.id}")
 

@@ -58,13 +58,13 @@ def _show(inv: Invocation, task: Task, now: float) -> None:
         inv, f"{task.id}  {task.type}{f' by {task.agent}' if task.agent else ''}, {times.ago(task.created_at, now)} old"
     )
     put(inv, f"  task      {taskview.title(task)}")
-    put(
-        inv,
-        f"  {'question' if task.question else 'why'}  {'' if task.question else '     '}{why.reason_for_person(task)}",
-    )
-    for verdict in why.verdicts_of(task.result):
-        if not verdict["ok"]:
-            put(inv, f"  RED       {verdict['check']}: {verdict['summary']}")
+    red = [verdict for verdict in why.verdicts_of(task.result) if not verdict["ok"]]
+    if why.asks(task):
+        put(inv, f"  question  {why.reason_for_person(task)}")
+    elif not red:
+        put(inv, f"  why       {task.outcome}: {why.reason_for_person(task)}")
+    for verdict in red:
+        put(inv, f"  RED       {why.told(verdict)}")
     branch = (task.result or {}).get("branch")
     if branch:
         put(inv, f"  branch    {branch}")

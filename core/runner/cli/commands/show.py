@@ -12,7 +12,7 @@ from runner import times
 from runner.cli import taskview
 from runner.cli.taskview import put
 from runner.tasknames import find_task
-from runner.why import summary_of, verdicts_of
+from runner.why import summary_of, told, verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def _text(inv: Invocation, task: Task, attempts: Sequence[Attempt], artifacts: S
     if verdicts:
         inv.line("\nChecks")
         for verdict in verdicts:
-            put(inv, f"  {'ok ' if verdict['ok'] else 'RED'} {verdict['check']}: {verdict['summary']}")
+            put(inv, f"  {'ok ' if verdict['ok'] else 'RED'} {told(verdict)}")
     if artifacts:
         inv.line("\nArtifacts")
         inv.table(("REF", "NAME", "SIZE", "SHA256"), [(a.ref, a.name, str(a.size), a.sha256) for a in artifacts])

@@ -33,8 +33,8 @@ def command(inv: Invocation, id: str | None) -> None:
     if id is not None:
         _one(inv, find_task(inv.store(), id, inv.project().id))
         return
-    started = time.perf_counter()
     store, project = inv.store(), inv.project()
+    started = time.perf_counter()
     counts = store.queue.count(TaskFilter(statuses=None, project=project.id))
     took = time.perf_counter() - started
     workers = [(worker, is_live(worker)) for worker in store.queue.workers() if worker.project in ("", project.id)]

@@ -76,12 +76,12 @@ def _text(
     inv.line("\nHistory")
     told = {attempt.n for attempt in attempts}
     by_number = {attempt.n: attempt for attempt in attempts}
-    for event in events:
+    for event in _worth_telling(events):
         n = event.data.get("n")
         if event.kind == "attempt.started" and n in told:
             _attempt(inv, by_number[n], folders.get(n), now)
             told.discard(n)
-        elif event.kind not in ("attempt.started", "attempt.finished"):
+        else:
             put(inv, f"  {times.clock(event.at, now)}  {sentence(event)}")
     for n in sorted(told):
         _attempt(inv, by_number[n], folders.get(n), now)
@@ -89,6 +89,18 @@ def _text(
         inv.line("\nWhat you can do")
         for command in story.commands:
             put(inv, f"  {command}")
+
+
+def _worth_telling(events: Sequence[Event]) -> list[Event]:
+    """Without the ends of attempts (told with their beginnings) and promotions that follow at once."""
+    kept: list[Event] = []
+    last = 0.0
+    for event in events:
+        at_once = event.kind == "task.promoted" and event.at - last < 0.5
+        if event.kind != "attempt.finished" and not at_once:
+            kept.append(event)
+        last = event.at
+    return kept
 
 
 def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float) -> None:
@@ -103,7 +115,7 @@ def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float)
         + (f": {summary}" if summary else ""),
     )
     for verdict in why.verdicts_of(attempt.result):
-        put(inv, f"              {'ok ' if verdict['ok'] else 'RED'} {verdict['check']}: {verdict['summary']}")
+        put(inv, f"              {'ok ' if verdict['ok'] else 'RED'} {why.told(verdict)}")
     if attempt.late:
         put(inv, "              late evidence is kept: the claim was lost before it ended")
     put(inv, f"              logs: {folder}" if folder else f"              logs: on {attempt.worker}")
@@ -115,11 +127,11 @@ def sentence(event: Event) -> str:
     worker = data.get("worker") or event.by or "?"
     told = {
         "task.submitted": "submitted",
-        "task.promoted": "nothing is in its way any more: pending",
+        "task.promoted": "nothing is in its way any more: it is pending",
         "task.claimed": f"claimed by {worker} (epoch {event.epoch})",
         "task.released": f"handed back by {worker}: {data.get('reason', '')}",
         "task.reclaimed": f"taken back from {worker}: {data.get('reason') or data.get('why', '')}",
-        "task.settled": f"{data.get('outcome')}: {data.get('status')}",
+        "task.settled": f"{data.get('outcome')}, so it became {data.get('status')}",
         "task.cancel_requested": "asked to end",
         "task.cancelled": "cancelled",
         "task.retried": f"queued again: {data.get('status')}",
