@@ -281,3 +281,22 @@ def test_a_worker_without_a_terminal_and_with_a_full_pipe_ends(project: Path, ru
         worker.communicate(timeout=30)
     [task] = runner.ok("queue", "--all", "--format", "json").items
     assert task["status"] == "done"
+
+
+def test_a_stopped_workers_child_is_ended_before_somebody_else_may_start(project: Path, runner: Runner) -> None:
+    env = {"RUNNER_WORKER_LEASE": "2"}
+    id = submit(runner, "echo $$ >> pids; [ $RUNNER_EPOCH -gt 1 ] || sleep 300", timeout=400)
+    with runner.start("work", "--loop", env=env) as stopped:
+        wait_for(lambda: (project / "pids").exists() and (project / "pids").read_text().strip())
+        stopped.send_signal(signal.SIGSTOP)
+        child = (project / "pids").read_text().split()[0]
+        wait_for(lambda: not Path(f"/proc/{child}").exists(), 3)
+        with runner.start("work", "--loop", env=env) as other:
+            wait_for(lambda: show(runner, id)["status"] == "done", 30)
+            stopped.send_signal(signal.SIGCONT)
+            time.sleep(1.0)
+            for worker in (other, stopped):
+                worker.send_signal(signal.SIGINT)
+                worker.communicate(timeout=30)
+    task = show(runner, id)
+    assert (task["status"], task["interruptions"]) == ("done", 1)

@@ -129,6 +129,8 @@ class TaskContext:
             on_output=on_output,
             cancelled=self._stop.event,
         )
+        if result.limit == "untrusted":
+            self._stop.now("lost_claim")
         self._stop.check()
         return result
 

@@ -113,7 +113,7 @@ class Keeper:
         clock, `silence` seconds without output or a busy process. `on_output` is called in this thread
         with redacted stdout as it comes, in pieces of at most 256 KiB. If `cancelled` is set by now,
         the program is ended as by `end`. An `exit_code` below 0 is a signal; `limit` is `timeout`,
-        `stalled`, `ended` or None. Raises StartError, CaptureError, KeeperDied, and what `on_output`
+        `stalled`, `ended`, `untrusted` or None. Raises StartError, CaptureError, KeeperDied, and what `on_output`
         raises, after the tree is gone.
         """
         request = {
@@ -159,6 +159,16 @@ class Keeper:
     def kill(self) -> bool:
         """Kill what runs now at once; False when nothing runs. Does not wait."""
         return self._order({"kill": 1})
+
+    def trust(self, seconds: float | None) -> None:
+        """Let the keeper kill what runs by itself in so many seconds, unless this is called again; None takes it back.
+
+        Then `limit` is `untrusted`. For a claim's lease: it ends also while this process is stopped.
+        """
+        try:
+            self._send({"trust": seconds})
+        except KeeperDied:
+            pass  # with it went everything that ran
 
     def close(self) -> None:
         """End what runs and the keeper itself; returns when both are gone."""

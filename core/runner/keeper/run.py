@@ -126,6 +126,8 @@ class Run:
             at = self._deadline if self._activity is None else min(self._deadline, self._activity.next_look)
         elif not LINUX:
             at = min(at, time.monotonic() + _LINGER)  # orphans are not our children there: no signal tells
+        if self._phase < _KILLED:
+            at = min(at, self._service.trusted_until)
         if at == math.inf:
             return -1
         return min(max(0, math.ceil((at - time.monotonic()) * 1000)), 1 << 30)
@@ -163,11 +165,17 @@ class Run:
             elif "end" in message and self._phase < _ASKED:
                 self._limit = self._limit or "ended"
                 self._end()
+            elif "trust" in message:
+                self._service.trust(message["trust"])
             elif "kill" in message:
                 self._limit = self._limit or "ended"
                 self._enter(_KILLED, 0.0)
 
     def _advance(self, now: float) -> None:
+        if self._phase < _KILLED and now >= self._service.trusted_until:
+            # Somebody else may own this work from now on: no grace.
+            self._limit = "untrusted"
+            self._enter(_KILLED, 0.0)
         if self._phase == _RUNNING:
             if self._tree.status is not None:
                 self._enter(_LINGERING, _LINGER)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
+import time
 
 from runner.host import start_time
 from runner.keeper.capture import Buffer
@@ -24,6 +26,7 @@ class Service:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.grace = 5.0
+        self.trusted_until = math.inf
         self.mark = f"{os.getpid()}:{start_time(os.getpid())}"
         self.wake, write_end = os.pipe()
         for fd in (self.wake, write_end):
@@ -37,6 +40,10 @@ class Service:
             self.sock.sendall(encode(message))
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def trust(self, seconds: float | None) -> None:
+        """The client may be trusted for so long from now; None for ever. A client that is stopped can't say more."""
+        self.trusted_until = math.inf if seconds is None else time.monotonic() + seconds
 
     def receive(self) -> list[dict[str, Any]] | None:
         """What one read brings; None when the client is gone."""
@@ -65,6 +72,8 @@ def serve(fd: int) -> None:
                 service.grace = message["grace"]
                 secrets = Secrets(message["secrets"], message["patterns"])
                 buffer = Buffer(secrets.held)
+            elif "trust" in message:
+                service.trust(message["trust"])
             elif "argv" in message:
                 assert secrets is not None
                 assert buffer is not None

@@ -68,6 +68,12 @@ class Slot:
             self._stop.now(reason, kill=kill)
             return True
 
+    def trust(self, claim: Claim, seconds: float) -> None:
+        """The claim was renewed: its keeper lets the children live for so long, also if this process is stopped."""
+        with self._lock:
+            if self.claim == claim:
+                self.keeper.trust(seconds)
+
     def join(self, timeout: float | None = None) -> None:
         """Wait for the thread's end."""
         self._thread.join(timeout)
@@ -108,6 +114,7 @@ class Slot:
         finally:
             with self._lock:
                 self.claim = None
+                self.keeper.trust(None)
         self._ended(claim, ended)
 
     def _whole_keeper(self) -> None:

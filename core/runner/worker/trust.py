@@ -24,6 +24,12 @@ class Trust:
         with self._lock:
             self._until[claim] = sent + self._lease
 
+    def left(self, claim: tuple[str, int]) -> float:
+        """Seconds for which this claim's children may still run."""
+        with self._lock:
+            until = self._until.get(claim)
+        return 0.0 if until is None else max(0.0, until - self.margin - time.monotonic())
+
     def forget(self, claim: tuple[str, int]) -> None:
         """The claim ended."""
         with self._lock:

@@ -83,6 +83,7 @@ class Work:
         hooks = Hooks(
             free=self._free,
             start=self._start,
+            renewed=self._renewed,
             lost=lambda claim: self._end(claim, "lost_claim", kill=True),
             cancel=lambda claim: self._end(claim, "cancelled"),
             claim=lambda queue, worker, request: self._app.hook.claim(queue=queue, worker=worker, request=request),
@@ -146,8 +147,13 @@ class Work:
     def _began(self, claim: Claim) -> None:
         assert claim.task is not None
         self._talk(f"task {claim.key} {claim.task.type}: started")
+        self._renewed(claim)
         if self._abandoned:
             self._end(claim, "released")
+
+    def _renewed(self, claim: Claim) -> None:
+        for slot in self._slots:
+            slot.trust(claim, self._trust.left((claim.id, claim.epoch)))
 
     def _ended(self, claim: Claim, ended: Ended) -> None:
         with self._lock:

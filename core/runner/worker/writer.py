@@ -45,6 +45,7 @@ class Hooks:
 
     free: Callable[[int], int]
     start: Callable[[Claim], None]
+    renewed: Callable[[Claim], None]
     lost: Callable[[Claim], None]
     cancel: Callable[[Claim], None]
     claim: Callable[[Any, Worker, ClaimRequest], list[Claim]]
@@ -252,6 +253,7 @@ class Writer:
                 self._hooks.lost(claim)
                 continue
             self._trust.granted(key, sent)
+            self._hooks.renewed(claim)
             if renewal.cancel:
                 self._hooks.cancel(claim)
 
