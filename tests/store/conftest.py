@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from runner_plugins import postgres_store
 
 from runner.testing import postgres
 
@@ -16,3 +17,23 @@ if TYPE_CHECKING:
 def postgres_server() -> Iterator[postgres.Server]:
     with postgres.serve() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: postgres.Server) -> str:
+    url = postgres_server.create(name="template_runner")
+    store = postgres_store.open_store(url, {})
+    assert store is not None
+    store.upgrade()
+    store.close()
+    return url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server, postgres_template: str) -> Iterator[str]:
+    """A fresh database with the schema in it."""
+    if not postgres_server.running:  # a test that failed while it was stopped
+        postgres_server.start()
+    url = postgres_server.create(template=postgres_template)
+    yield url
+    postgres_server.drop(url)

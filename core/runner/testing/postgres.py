@@ -102,6 +102,11 @@ class Server:
         time.sleep(pause)
         self.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the postmaster is there."""
+        return (self.data / "postmaster.pid").exists()
+
     def log(self) -> str:
         path = self.root / "log"
         return path.read_text(errors="replace") if path.exists() else ""
