@@ -22,7 +22,9 @@ def script(text: str, **more: Any) -> str:
 
 def submit(runner: Runner, text: str, *options: str, **payload: Any) -> str:
     """A run_script task → its id."""
-    ended = runner.ok("submit", "--type", "run_script", "--payload", script(text, **payload), *options, "--format", "json")
+    ended = runner.ok(
+        "submit", "--type", "run_script", "--payload", script(text, **payload), *options, "--format", "json"
+    )
     id: str = ended.json["id"]
     return id
 
@@ -171,7 +173,10 @@ def test_a_submit_inside_a_task_lands_in_the_same_store(project: Path, runner: R
     import sys
 
     python = sys.executable
-    submit(runner, f"cd / && {python} -m runner submit --type run_script --payload '{{\"script\":\"true\"}}' --limit-key other")
+    submit(
+        runner,
+        f'cd / && {python} -m runner submit --type run_script --payload \'{{"script":"true"}}\' --limit-key other',
+    )
     runner.ok("work", "--drain")
     assert len(runner.ok("queue", "--all", "--format", "json").items) == 2
 
@@ -267,7 +272,9 @@ def test_secrets_of_the_environment_are_in_no_log_and_no_result(project: Path, r
     runner.ok("work", "--drain", env={"DEPLOY_TOKEN": secret})
     assert secret not in runner.ok("logs", id).stdout
     assert secret not in json.dumps(show(runner, id))
-    found = subprocess.run(["grep", "-rlF", secret, str(isolated), str(project)], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["grep", "-rlF", secret, str(isolated), str(project)], capture_output=True, text=True, check=False
+    )
     assert found.stdout == ""
 
 
@@ -300,3 +307,26 @@ def test_a_stopped_workers_child_is_ended_before_somebody_else_may_start(project
                 worker.communicate(timeout=30)
     task = show(runner, id)
     assert (task["status"], task["interruptions"]) == ("done", 1)
+
+
+def test_plugins_hear_of_what_the_worker_committed(project: Path, runner: Runner) -> None:
+    (project / "plugins").mkdir()
+    (project / "plugins" / "ear.py").write_text(
+        "from runner import hookimpl\n\n\n@hookimpl\ndef on_event(event):\n"
+        "    with open('heard', 'a') as file:\n        print(event.kind, event.task, file=file)\n"
+        "    raise RuntimeError('deaf')\n"
+    )
+    id = submit(runner, "true")
+    ended = runner.ok("work", "--drain")
+    assert (project / "heard").read_text() == f"task.claimed {id}\nattempt.started {id}\ntask.settled {id}\n"
+    assert "on_event: RuntimeError: deaf" in ended.stderr
+
+
+def test_old_tasks_go_when_the_configuration_says_so(project: Path, runner: Runner) -> None:
+    (project / "runner.yaml").write_text("retention: {count: 2}\n")
+    for n in range(5):
+        submit(runner, f"echo {n}")
+    runner.ok("work", "--drain")
+    submit(runner, "true")
+    runner.ok("work", "--drain")
+    assert len(runner.ok("queue", "--all", "--format", "json").items) == 3

@@ -18,7 +18,9 @@ from runner.store import Forget, PutLimits, Register
 from runner.worker.identity import make_worker
 from runner.worker.neighbours import Neighbours
 from runner.worker.publish import publish_left
+from runner.worker.retention import Retention
 from runner.worker.slot import Slot
+from runner.worker.telling import Teller, events_of
 from runner.worker.trust import Trust
 from runner.worker.writer import Hooks, Writer
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from runner.app import App
     from runner.engine.task import Ended
     from runner.model import Claim
+    from runner.store import Op
 
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
 
@@ -72,6 +75,8 @@ class Work:
         self._neighbours = Neighbours(app.store)
         # What an earlier keeper of this machine left behind must be gone before anything new runs.
         sweep()
+        self._teller = Teller(app.hook.on_event, talk) if app.hook.on_event.get_hookimpls() else None
+        self._retention = Retention(app.config.retention)
         self._worker = make_worker(app, machine=machine, types=types, slots=self._room, offers=offers)
         self._writer = self._make_writer()
         self._slots = [self._make_slot(n) for n in range(self._room)]
@@ -89,6 +94,8 @@ class Work:
             claim=lambda queue, worker, request: self._app.hook.claim(queue=queue, worker=worker, request=request),
             dead=self._neighbours.dead,
             talk=self._talk,
+            told=self._told if self._teller is not None else None,
+            prune=self._retention.due,
         )
         settings = self._app.config.worker
         return Writer(
@@ -150,6 +157,10 @@ class Work:
         self._renewed(claim)
         if self._abandoned:
             self._end(claim, "released")
+
+    def _told(self, ops: Sequence[Op], results: Sequence[Any]) -> None:
+        assert self._teller is not None
+        self._teller.tell(events_of(ops, results, self._worker.id))
 
     def _renewed(self, claim: Claim) -> None:
         for slot in self._slots:
@@ -241,6 +252,8 @@ class Work:
         self._writer.stop()
         self._over.set()
         writer.join(5.0)
+        if self._teller is not None:
+            self._teller.close()
         for slot in self._slots:
             slot.close()
         if self._error is None:

@@ -51,6 +51,8 @@ class Hooks:
     claim: Callable[[Any, Worker, ClaimRequest], list[Claim]]
     dead: Callable[[], tuple[str, ...]]
     talk: Callable[[str], None]
+    told: Callable[[Sequence[Op], Sequence[Any]], None] | None = None
+    prune: Callable[[], Op | None] = lambda: None
 
 
 class ClaimQueue:
@@ -175,6 +177,9 @@ class Writer:
         if now - self._ticked >= _TICK_SECONDS:
             self._ticked = now
             ops.append(Tick(dead=self._hooks.dead()))
+            prune = self._hooks.prune()
+            if prune is not None:
+                ops.append(prune)
         return ops
 
     def _claim(self, asked: list[Asked], housekeeping: list[Op], free: int) -> list[Claim]:
@@ -311,6 +316,8 @@ class Writer:
             if self._away:
                 self._away = False
                 self._hooks.talk("the store is back")
+            if self._hooks.told is not None:
+                self._hooks.told(ops, results)
             return results
 
     def _fail_asked(self, error: BaseException) -> None:
