@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from runner_plugins import postgres_store, sqlite_store
 
 from runner.project import find_project
 from runner.store import Store, TaskFilter
 from runner.testing import faults, history, postgres
+from runner_plugins import postgres_store, sqlite_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,9 +119,7 @@ def sqlite_field(runner: Runner, project: Path, tmp_path: Path) -> Iterator[Fiel
 
 
 @pytest.fixture
-def postgres_field(
-    runner: Runner, project: Path, tmp_path: Path, postgres_server: postgres.Server
-) -> Iterator[Field]:
+def postgres_field(runner: Runner, project: Path, tmp_path: Path, postgres_server: postgres.Server) -> Iterator[Field]:
     if not postgres_server.running:  # a test that failed while it was stopped
         postgres_server.start()
     field = Field(runner, project, tmp_path, postgres_server.create(), postgres_server)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from typing import IO
 
 _LIMIT = """
 import os, resource, sys
@@ -45,26 +46,31 @@ class SmallDisk:
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a program that sees the disk → how it ended, with its output."""
-        prefix: list[str] = []
-        if self._holder is not None:
-            prefix = [*_enter(self._holder.pid), "--"]
-            if cwd is not None:  # entered after the namespace: the folder may be on the disk
-                prefix += [
-                    sys.executable,
-                    "-c",
-                    "import os,sys;os.chdir(sys.argv[1]);os.execvp(sys.argv[2],sys.argv[2:])",
-                ]
-                prefix.append(str(cwd))
-        elif self._full:
-            prefix = [sys.executable, "-c", _LIMIT, str(self._largest())]
         return subprocess.run(
-            [*prefix, *argv],
+            self._seen(argv, cwd),
             env=None if env is None else dict(env),
             cwd=None if self._holder else cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout,
+        )
+
+    def start(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        output: IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """A program that goes on while the disk fills up; without namespaces the limit binds only later ones."""
+        return subprocess.Popen(
+            self._seen(argv, cwd),
+            env=None if env is None else dict(env),
+            cwd=None if self._holder else cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
 
     def fill(self) -> None:
@@ -88,6 +94,22 @@ class SmallDisk:
             for pipe in (self._holder.stdin, self._holder.stdout):
                 if pipe is not None:
                     pipe.close()
+
+    def _seen(self, argv: Sequence[str], cwd: Path | None) -> list[str]:
+        """The command as it has to be called to see the disk."""
+        prefix: list[str] = []
+        if self._holder is not None:
+            prefix = [*_enter(self._holder.pid), "--"]
+            if cwd is not None:  # entered after the namespace: the folder may be on the disk
+                prefix += [
+                    sys.executable,
+                    "-c",
+                    "import os,sys;os.chdir(sys.argv[1]);os.execvp(sys.argv[2],sys.argv[2:])",
+                ]
+                prefix.append(str(cwd))
+        elif self._full:
+            prefix = [sys.executable, "-c", _LIMIT, str(self._largest())]
+        return [*prefix, *argv]
 
     def _largest(self) -> int:
         """The largest file of the folder: none may grow beyond it."""
