@@ -388,7 +388,7 @@ def test_a_route_may_name_the_type_of_a_task_that_left_it_open(kit: Path) -> Non
     (kit / "plugins" / "router.py").write_text(
         "from runner import Route, hookimpl\n\n"
         "@hookimpl\ndef route(task, fleet):\n"
-        "    return Route(type='ask', agent='taster', reason='asked for in words') if 'prompt' in task.payload else None\n\n"
+        "    return Route(type='ask', agent='taster') if 'prompt' in task.payload else None\n\n"
         "@hookimpl\ndef register_types():\n    from runner import TypeSpec\n    return {'agent_run': TypeSpec()}\n"
     )
     with App.open(kit, code=True) as app:

@@ -213,7 +213,7 @@ def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
     when = f" {times.ago(task.finished_at, now)} ago" if task.finished_at is not None else ""
     spent = f" after {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}" if attempts else " before any attempt"
     summary = summary_of(task.result)
-    text = f"it was {task.status}{when}{spent}" if task.status == statuses.CANCELLED else f"{task.status}{when}{spent}"
+    text = f"{task.status}{when}{spent}"
     if task.outcome and task.outcome not in ("ok", "cancelled"):
         text += f", outcome {task.outcome}"
     if summary:

@@ -75,7 +75,7 @@ def _fields(task: Task, now: float) -> list[tuple[str, str]]:
         ("requires", ", ".join(task.requires)),
         ("priority", str(task.priority) if task.priority else ""),
         ("key", task.key or ""),
-        ("limit key", task.limit_key or ""),
+        ("limit key", "" if (task.limit_key or "").startswith("cwd:") else task.limit_key or ""),
         ("work unit", task.unit or ""),
         ("after", ", ".join(task.after)),
         ("checks", "; ".join(checks)),

@@ -11,6 +11,7 @@ from runner import times, why
 from runner.cli import taskview
 from runner.cli.taskview import put
 from runner.live import is_live
+from runner.statuses import TERMINAL
 from runner.tasknames import find_task
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def _text(
     events: Sequence[Event],
 ) -> None:
     now = time.time()
-    put(inv, f"{task.id} is {task.status}: {story.summary}")
+    ended = task.status in TERMINAL
+    put(inv, f"{task.id} {story.summary}" if ended else f"{task.id} is {task.status}: {story.summary}")
     for reason in story.reasons:
         if reason.text not in story.summary:
             put(inv, f"  - {reason.text}")
