@@ -1,0 +1,25 @@
+"""Calling agent CLIs: how one is launched, how its output is read, what its end means."""
+
+from __future__ import annotations
+
+from runner.agents.launch import Launch, plan
+from runner.agents.lines import JsonLines
+from runner.agents.outcome import Decision, outcome
+from runner.agents.prompt import REPAIR_HEADING, compose
+from runner.agents.reader import Reader, ReaderEvent, Summary, TextReader, bind_readers, make_reader
+
+__all__ = [
+    "REPAIR_HEADING",
+    "Decision",
+    "JsonLines",
+    "Launch",
+    "Reader",
+    "ReaderEvent",
+    "Summary",
+    "TextReader",
+    "bind_readers",
+    "compose",
+    "make_reader",
+    "outcome",
+    "plan",
+]

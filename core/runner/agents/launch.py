@@ -1,0 +1,115 @@
+"""From an agent's description to the words, environment and input of one process."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from runner.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runner.model import Agent, Permission
+
+_LONGEST: Final = 128 * 1024 - 1
+"""Bytes that Linux takes as one argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One process of an agent: what to run and how. `session` is the id it will have, when we choose it.
+
+    `stripped` are names of variables that were taken out of the environment, `set` those put in.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    stdin: bytes
+    cwd: Path
+    session: str | None = None
+    stripped: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+
+
+def plan(
+    agent: Agent,
+    *,
+    prompt: str,
+    cwd: Path,
+    env: Mapping[str, str],
+    model: str | None = None,
+    session: str | None = None,
+    permission: Permission | None = None,
+) -> Launch:
+    """How to run the agent once. `session` is one to go on in; without it a new one is begun.
+
+    Raises UsageError, one sentence, for what the agent can't do.
+    """
+    level = permission or agent.permission
+    if agent.permissions and level not in agent.permissions:
+        raise UsageError(f"agent '{agent.name}' has no permission '{level}'", suggestion(level, agent.permissions))
+    template = agent.argv
+    if session is not None:
+        if not agent.resume:
+            raise UsageError(f"agent '{agent.name}' can't go on in a session", "leave out `session`")
+        template = agent.resume
+    chosen = session
+    if chosen is None and any("{session}" in word for word in template):
+        chosen = str(uuid.uuid4())
+    model = model or agent.model
+    values = {"model": model or "", "session": chosen or "", "prompt": _as_word(agent, prompt)}
+    words: list[str] = [agent.program]
+    for word in template:
+        if word == "{permissions}":
+            words += agent.permissions.get(level, ())
+        elif word == "{model}":
+            words += [_fill(part, values) for part in agent.model_flag] if model else []
+        else:
+            words.append(_fill(word, values))
+    child, stripped = stripped_env(agent, env)
+    put = {**agent.env, **(agent.root_env if level == "full" and os.geteuid() == 0 else {})}
+    child.update(put)
+    stdin = prompt.encode("utf-8", "replace") if agent.prompt == "stdin" else b""
+    return Launch(tuple(words), child, stdin, cwd, chosen, stripped, tuple(sorted(put)))
+
+
+def stripped_env(agent: Agent, env: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The environment without what the agent's `strip` globs name; of several that fit, the last counts."""
+    kept: dict[str, str] = {}
+    stripped = []
+    for name, value in env.items():
+        gone = False
+        for glob in agent.strip:
+            if fnmatchcase(name, glob.removeprefix("!")):
+                gone = not glob.startswith("!")
+        if gone:
+            stripped.append(name)
+        else:
+            kept[name] = value
+    return kept, tuple(sorted(stripped))
+
+
+def _as_word(agent: Agent, prompt: str) -> str:
+    if agent.prompt == "stdin":
+        return ""
+    size = len(prompt.encode("utf-8", "replace"))
+    if size > _LONGEST:
+        raise UsageError(
+            f"the prompt has {size} bytes and agent '{agent.name}' takes it as an argument (at most {_LONGEST})",
+            'set `prompt: "stdin"` for the agent, or put the text into a file of the workspace',
+        )
+    if "\0" in prompt:
+        raise UsageError(f"the prompt has a NUL byte and agent '{agent.name}' takes it as an argument")
+    # A prompt that starts with a dash would be taken for an option.
+    return f" {prompt}" if prompt.startswith("-") else prompt
+
+
+def _fill(word: str, values: Mapping[str, str]) -> str:
+    """The word with its placeholders filled in once: a value is never looked at again."""
+    return re.sub(r"\{(model|session|prompt)\}", lambda match: values[match.group(1)], word)

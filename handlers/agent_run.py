@@ -1,0 +1,213 @@
+"""Run an AI coding agent once, with a prompt, in the workspace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from runner import hookimpl
+from runner.agents import Launch, Summary, compose, make_reader, outcome, plan
+from runner.lazymodel import LazyModel
+from runner.logtext import tail
+from runner.model import StepResult, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runner.agents import Reader
+    from runner.model import Agent, Context, ProcessResult, Step
+
+expects = "changes"
+repairs = 2
+
+
+def _payload() -> Any:
+    from typing import Literal
+
+    from pydantic import BaseModel, ConfigDict, Field, model_validator  # here: see LazyModel
+
+    class Payload(BaseModel):
+        """What `agent_run` takes. Keys that begin with `_` are the runner's own."""
+
+        model_config = ConfigDict(
+            extra="forbid", strict=True, json_schema_extra={"patternProperties": {"^_": {}}}, title="agent_run"
+        )
+        prompt: str = Field(min_length=1, description="what the agent is to do")
+        agent: str | None = Field(None, description="which agent (default: the configured one)")
+        cwd: str | None = Field(None, description="where it works; `~` is the home directory; default: the project")
+        model: str | None = Field(None, description="the model, in the agent CLI's words")
+        session: str | None = Field(None, description="the id of a session of this agent to go on in")
+        permission: Literal["read-only", "edit", "full"] | None = Field(
+            None, description="what it may do (default: the agent's own)"
+        )
+
+        @model_validator(mode="before")
+        @classmethod
+        def _own_keys(cls, values: Any) -> Any:
+            return (
+                {k: v for k, v in values.items() if not str(k).startswith("_")} if isinstance(values, dict) else values
+            )
+
+    return Payload
+
+
+Payload = LazyModel(_payload)
+
+
+@hookimpl
+def run_step(step: Step, context: Context) -> StepResult:
+    """Launch the agent, read its output as it comes, and say what the attempt came to.
+
+    1. The prompt gets what plugins append, an answer of a person, and either the red checks (`_repair`
+       in the payload) or how the last attempt ended. It is written to `prompt.md`, the call to `argv.json`.
+    2. The outcome is decided by exit code, terminal event and known errors; only checks can make it done.
+    """
+    payload = step.payload
+    agent = context.agent(payload.get("agent"))
+    prompt = compose(
+        context.enrich(step, str(payload["prompt"])),
+        repair=payload.get("_repair") or (),
+        previous=context.previous,
+        question=context.task.question,
+        answer=context.task.answer,
+    )
+    launch = plan(
+        agent,
+        prompt=prompt,
+        cwd=context.workspace,
+        env=context.env,
+        model=payload.get("model"),
+        session=payload.get("session"),
+        permission=payload.get("permission"),
+    )
+    program = shutil.which(agent.program, path=launch.env.get("PATH", ""))
+    if program is None:
+        sentence = f"agent '{agent.name}': the program '{agent.program}' is not on this machine's PATH"
+        return StepResult(
+            "needs_human", evidence={"question": f"{sentence}; install it, then retry", "agent": agent.name}
+        )
+    _write(context, launch, prompt, agent)
+    watch = _Watch(make_reader(agent), context, agent.linger)
+    done = context.process(
+        [program, *launch.argv[1:]],
+        env=launch.env,
+        stdin=launch.stdin,
+        timeout=agent.timeout,
+        silence=agent.silence if step.policy.silence is None else None,
+        on_output=watch.feed,
+    )
+    return _result(step, context, agent, launch, done, watch.close())
+
+
+class _Watch:
+    """Feeds the reader; ends an agent that stays although it has said its last word."""
+
+    def __init__(self, reader: Reader, context: Context, linger: float | None) -> None:
+        self._reader = reader
+        self._context = context
+        self._linger = linger
+        self._timer: threading.Timer | None = None
+        self._broken = ""
+
+    def feed(self, data: bytes) -> None:
+        self._take(lambda: self._reader.feed(data))
+
+    def _take(self, ask: Any) -> None:
+        if self._broken:
+            return
+        try:
+            events = ask()
+        except Exception as error:  # a plugin's reader: the agent goes on, its log is whole
+            self._broken = f"its output can't be read: {type(error).__name__}: {error}"
+            return
+        for event in events:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if event.kind == "final" and self._linger is not None:
+                self._timer = threading.Timer(self._linger, self._context.end)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def close(self) -> Summary:
+        """The process has ended: what it said."""
+        self._linger = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+        self._take(self._reader.close)
+        if self._broken:
+            return Summary(final=True, outcome="crashed", error=self._broken)
+        return self._reader.summary()
+
+
+def _write(context: Context, launch: Launch, prompt: str, agent: Agent) -> None:
+    """What was asked, and how, for people who look at the attempt later; values of variables are not told."""
+    (context.folder / "prompt.md").write_text(context.redact(prompt), encoding="utf-8", errors="replace")
+    call = {
+        "agent": agent.name,
+        "argv": [context.redact(word) for word in launch.argv],
+        "cwd": str(launch.cwd),
+        "session": launch.session,
+        "env_set": launch.set,
+        "env_stripped": launch.stripped,
+        "stdin_bytes": len(launch.stdin),
+    }
+    _write_json(context.folder / "argv.json", call)
+
+
+def _result(
+    step: Step, context: Context, agent: Agent, launch: Launch, done: ProcessResult, summary: Summary
+) -> StepResult:
+    errors = tail(done.stderr)
+    decision = outcome(done.exit_code, summary, done.limit, agent=agent, stderr=errors)
+    session = summary.session or launch.session
+    usage = _usage(step.payload, context, summary)
+    evidence: dict[str, Any] = {
+        "agent": agent.name,
+        "model": step.payload.get("model") or agent.model,
+        "error": context.redact(decision.why) if decision.outcome not in ("ok", "needs_human") else None,
+        "question": context.redact(summary.question) if summary.question else None,
+        "denied": sorted(set(summary.denied)),
+        "session_cost_usd": summary.session_cost_usd,
+        "limit": done.limit,
+        "ended_processes": done.survivors,
+    }
+    output = summary.text
+    if summary.cut:
+        evidence |= {"output_path": str(done.stdout), "output_bytes": done.stdout_bytes}
+        output = f"(the final message is too long to be held here: {done.stdout})"
+    elif output:
+        (context.folder / "output.txt").write_text(output + "\n", encoding="utf-8", errors="replace")
+    if usage is not None:
+        _write_json(context.folder / "usage.json", asdict(usage))
+    return StepResult(
+        outcome=decision.outcome,
+        output=output,
+        exit_code=done.exit_code,
+        evidence={name: value for name, value in evidence.items() if value not in (None, [], 0)},
+        usage=usage,
+        retry_at=decision.retry_at,
+        session=session,
+    )
+
+
+def _usage(payload: Mapping[str, Any], context: Context, summary: Summary) -> Usage | None:
+    """What this attempt spent: of a session that goes on, its sum less what was known before; else unknown."""
+    session, total = payload.get("session"), summary.session_cost_usd
+    if summary.usage is None or session is None or total is None:
+        return summary.usage
+    for attempt in reversed(context.previous):
+        result = attempt.result or {}
+        before = result.get("session_cost_usd")
+        if result.get("session") == session and isinstance(before, (int, float)):
+            return replace(summary.usage, cost_usd=max(0.0, total - before))
+    return replace(summary.usage, cost_usd=None)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

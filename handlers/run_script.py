@@ -1,0 +1,97 @@
+"""Run a shell script in the workspace; its exit code decides."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from runner import hookimpl
+from runner.lazymodel import LazyModel
+from runner.logtext import OUTPUT_LIMIT, last_line, whole
+from runner.model import Check, StepResult
+
+if TYPE_CHECKING:
+    from runner.model import Context, ProcessResult, Step
+
+TIMEOUT = 120.0
+"""Seconds, when neither the payload nor the task's policy says otherwise."""
+
+_LONG = 100_000
+"""Characters from which on a script is given as a file: one argument holds 128 KiB."""
+
+implicit_checks = [Check("exit_code", 0)]
+
+
+def _payload() -> Any:
+    from pydantic import BaseModel, ConfigDict, Field, model_validator  # here: see LazyModel
+
+    class Payload(BaseModel):
+        """What `run_script` takes. Keys that begin with `_` are the runner's own."""
+
+        model_config = ConfigDict(
+            extra="forbid", strict=True, json_schema_extra={"patternProperties": {"^_": {}}}, title="run_script"
+        )
+        script: str = Field(min_length=1, description="what `sh` runs")
+        cwd: str | None = Field(None, description="where; `~` is the home directory; default: the project")
+        timeout: float | None = Field(None, gt=0, description="seconds until it is ended (default: 120)")
+        env: dict[str, str] = Field(default_factory=dict, description="variables to add to its environment")
+
+        @model_validator(mode="before")
+        @classmethod
+        def _own_keys(cls, values: Any) -> Any:
+            return (
+                {k: v for k, v in values.items() if not str(k).startswith("_")} if isinstance(values, dict) else values
+            )
+
+    return Payload
+
+
+Payload = LazyModel(_payload)
+
+
+@hookimpl
+def run_step(step: Step, context: Context) -> StepResult:
+    """Run `sh -c SCRIPT`. Its output up to 1 MiB is the step's; of more, the step's output names the log."""
+    script = str(step.payload["script"])
+    argv = ["sh", "-c", script]
+    if len(script) > _LONG:
+        path = context.folder / "script.sh"
+        path.write_text(script, encoding="utf-8")
+        argv = ["sh", str(path)]
+    limit = step.payload.get("timeout")
+    if limit is None and step.policy.timeout is None:
+        limit = TIMEOUT
+    added = step.payload.get("env")
+    done = context.process(argv, env={**context.env, **added} if added else None, timeout=limit)
+    return _result(done, limit or step.policy.timeout)
+
+
+def _result(done: ProcessResult, limit: float | None) -> StepResult:
+    evidence: dict[str, Any] = {}
+    output = whole(done.stdout)
+    if output is None:
+        evidence |= {"output_path": str(done.stdout), "output_bytes": done.stdout_bytes}
+        output = f"(the output has {done.stdout_bytes} bytes, more than {OUTPUT_LIMIT}: {done.stdout})"
+    if done.survivors:
+        evidence["ended_processes"] = done.survivors
+    outcome = "ok"
+    if done.limit in ("timeout", "stalled"):
+        outcome = done.limit
+        words = {
+            "timeout": f"took longer than {limit:g} s" if limit else "took too long",
+            "stalled": "was silent too long",
+        }
+        evidence["error"] = f"the script {words[done.limit]} and was ended"
+    elif done.exit_code < 0:
+        outcome = "crashed"
+        evidence["error"] = f"the script was ended by {_signal(-done.exit_code)}"
+    elif done.exit_code > 0:
+        evidence["stderr"] = last_line(done.stderr)
+    return StepResult(outcome, output, done.exit_code, evidence)
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,1 @@
+"""Readers of the output formats of agent CLIs."""
