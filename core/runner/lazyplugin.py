@@ -51,7 +51,8 @@ class LazyPlugin:
         def ask(*arguments: Any) -> Any:
             return _call(getattr(self.load(), hook), dict(zip(names, arguments, strict=True)))
 
-        return hookimpl(ask)
+        # Last: what is built in is the default, anybody else's answer comes before it.
+        return hookimpl(trylast=True)(ask)
 
 
 def _call(function: Any, arguments: dict[str, Any]) -> Any:

@@ -31,8 +31,17 @@ if TYPE_CHECKING:
     from runner.project import Project
 
 BUILT_IN: dict[str, tuple[str, ...]] = {
+    "agent_claude": ("register_agents",),
+    "agent_script": ("register_agents",),
     "artifacts_local": ("open_artifact_store", "upload_artifact"),
+    "checks_command": ("register_checks", "verify"),
+    "checks_exit_code": ("register_checks", "verify"),
+    "checks_file_exists": ("register_checks", "verify"),
+    "checks_git_changed": ("register_checks", "verify"),
+    "checks_output_contains": ("register_checks", "verify"),
     "claiming": ("claim",),
+    "postgres_store": ("open_store",),
+    "repair": ("repair",),
     "routing": ("configure", "route"),
     "sqlite_store": ("open_store",),
 }

@@ -10,7 +10,7 @@ import click
 
 from runner import statuses
 from runner.cli import output
-from runner.errors import RunnerError
+from runner.errors import RunnerError, suggestion
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -32,7 +32,7 @@ def report(error: BaseException, inv: Invocation) -> int:
     if isinstance(error, BrokenPipeError):
         _drop_stdout()
         return EXIT_PIPE
-    if isinstance(error, click.exceptions.Abort) and isinstance(error.__cause__, EOFError):
+    if isinstance(error, click.exceptions.Abort) and isinstance(error.__context__, EOFError):
         return _tell("the input ended before the question was answered", "answer with flags", "usage", 2, inv)
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         output.write_talk("interrupted")
@@ -88,15 +88,20 @@ def _tell(message: str, hint: str, code: str, exit_code: int, inv: Invocation) -
 
 
 def _click(error: click.ClickException, inv: Invocation) -> int:
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     hint = ""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "runner"
         hint = f"see: {path} --help"
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        kind = "option" if isinstance(error.param, click.Option) else "argument"
+        message = f"missing {kind} {error.param.opts[0] if kind == 'option' else error.param.human_readable_name}"
     if isinstance(error, click.NoSuchOption):
         message = f"no such option: {error.option_name}"
-        if error.possibilities:
-            hint = f"did you mean '{min(error.possibilities)}'?"
+        # Compared without the dashes, which make every option look near.
+        near = suggestion(error.option_name.lstrip("-"), [word.lstrip("-") for word in error.possibilities or ()])
+        if near.startswith("did you mean"):
+            hint = near.replace("'", "'--", 1)
     return _tell(message[:1].lower() + message[1:], hint, "usage", statuses.EXIT_USAGE, inv)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+import re
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +19,16 @@ Path = tuple[str | int, ...]
 
 _JOINED = ("plugins", "redact")
 """Lists to which each layer adds: a project must not switch off the redaction of its user."""
+
+_WORDS = (
+    ("^input should be", "must be"),
+    ("a valid dictionary( or instance of .*)?$", "a mapping"),
+    ("a valid tuple", "a list"),
+    ("a valid string", "text"),
+    ("a valid integer(, unable.*)?$", "a whole number"),
+    ("a valid number(, unable.*)?$", "a number"),
+)
+"""pydantic's words, and those that people who write YAML know."""
 
 
 def build(sources: Sources) -> dict[str, Any]:
@@ -122,6 +133,7 @@ class _Merge:
         into[path[-1]] = value
         self.forget(path)
         self.where[path] = origin
+        self.where[(*path, "*")] = origin
 
     def origins(self) -> dict[str, str]:
         return {".".join(map(str, path)): place for path, place in self.where.items()}
@@ -152,9 +164,8 @@ class _Merge:
         if kind == "value_error":
             return f"{place}: {key}: {context['error']}", ""
         wanted = details["msg"][:1].lower() + details["msg"][1:]
-        wanted = (
-            wanted.replace("input should be", "must be").replace("valid dictionary", "mapping").replace("tuple", "list")
-        )
+        for words, ours in _WORDS:
+            wanted = re.sub(words, ours, wanted)
         return f"{place}: {key} {wanted}, not {_show(given)}", ""
 
 
@@ -172,11 +183,20 @@ def _fields_at(path: Path) -> list[str]:
     """The keys that the model knows under `path`."""
     known: Any = Settings
     for part in path:
-        if isinstance(known, type) and issubclass(known, BaseModel):
-            field = known.model_fields.get(str(part))
-            known = field.annotation if field else None
-        known = next(iter(_models(known)), known)
-    return sorted(known.model_fields) if isinstance(known, type) and issubclass(known, BaseModel) else []
+        known = _step(known, part)
+    models = _models(known)
+    return sorted(models[0].model_fields) if models else []
+
+
+def _step(annotation: Any, part: str | int) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(part))
+        return field.annotation if field else None
+    arguments = [argument for argument in get_args(annotation) if argument not in (type(None), ...)]
+    if get_origin(annotation) in (dict, tuple):
+        return arguments[-1]
+    # An optional section, or a value with conditions: the first part is the type.
+    return _step(arguments[0], part) if arguments else None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

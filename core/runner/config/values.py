@@ -66,13 +66,15 @@ class Config(Section):
     def origin(self, key: str) -> str:
         """Where a value came from: `default`, `runner.yaml:3`, `environment RUNNER_STORE`, `flag --store`.
 
-        `key` is dotted. A key inside a value that was given whole has the origin of the whole.
+        `key` is dotted: `worker.lease`, `routes.0.machine`.
         """
         origins: dict[str, str] = self.__dict__["_origins"]
-        while key:
-            if key in origins:
-                return origins[key]
-            key = key.rpartition(".")[0]
+        if key in origins:
+            return origins[key]
+        # A variable or flag gives a mapping or list whole: `limits.types.*` stands for all inside.
+        while key := key.rpartition(".")[0]:
+            if f"{key}.*" in origins:
+                return origins[f"{key}.*"]
         return "default"
 
     def with_value(self, key: str, value: object, origin: str) -> Config:

@@ -109,7 +109,7 @@ class _Build:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(f"{self.at(key_node)}: a key must be a word")
             key = str(key_node.value)
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and not key_node.style:
                 merged.update(self.merge(value_node, path))
                 continue
             if key in own:

@@ -48,9 +48,8 @@ def settings(app: App) -> Iterator[tuple[str, Any, str]]:
     """Each setting as (dotted key, value, origin); passwords are hidden."""
     for key, value in _leaves("", app.config):
         if key in ("store", "artifacts"):
-            if value is None and app.has_project:
-                value = app.store_url if key == "store" else app.artifacts_url
-            value = hide_password(value) if value else value
+            if value is not None or app.has_project:
+                value = hide_password(app.store_url if key == "store" else app.artifacts_url)
         elif _SECRET.search(key):
             value = "***"
         yield key, value, app.config.origin(key)
