@@ -26,7 +26,7 @@ PUT_LIMIT = """INSERT INTO limits (project, name, most) VALUES (:project, :name,
 DROP_LIMIT = "DELETE FROM limits WHERE project = :project AND name = :name"
 ARTIFACT = "ref, name, type, size, sha256, project, unit, task, step, attempt, epoch, who, created_at"
 ADD_ARTIFACT = f"""INSERT INTO artifacts ({ARTIFACT}) VALUES (:ref, :name, :type, :size, :sha256, :project, :unit,
-    :task, :step, :attempt, :epoch, :by, {{wall}}) ON CONFLICT (ref) DO NOTHING"""
+    :task, :step, :attempt, :epoch, :by, :created_at) ON CONFLICT (ref) DO NOTHING"""
 HEAD = """INSERT INTO streams (name, head) VALUES (:name, 1)
     ON CONFLICT (name) DO UPDATE SET head = streams.head + 1 RETURNING head"""
 ADD_MESSAGE = """INSERT INTO messages (stream, position, at, who, body)

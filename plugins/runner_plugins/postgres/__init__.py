@@ -1,0 +1,1 @@
+"""The parts of the PostgreSQL store, which `postgres_store` opens."""

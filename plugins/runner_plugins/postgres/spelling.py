@@ -1,0 +1,139 @@
+"""The shared statements as PostgreSQL takes them: numbered parameters, its clocks, its locks; and values as text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from runner_plugins.sql.tx import spell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVENT_BITS: Final = 20
+"""An event's id is its transaction's id, then its place in the transaction: in the order of transactions."""
+
+_NOW = "extract(epoch from clock_timestamp())::float8"
+_XID = "(pg_current_xact_id()::text::bigint << 20)"
+_OLDEST_XID = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 20)"
+
+
+class _Dialect:
+    """PostgreSQL's spelling of one statement; gathers the names of its parameters in their order."""
+
+    clock: ClassVar[Mapping[str, str]] = {
+        "now": _NOW,
+        "wall": _NOW,
+        "boot": "''",
+        "lock": " FOR UPDATE",
+        "lock_t": " FOR UPDATE OF t",
+        "skip": " FOR UPDATE SKIP LOCKED",
+        "expired": f"(lease_until < {_NOW})",
+        # Of a transaction that still runs nobody knows which events it will have; later ones wait for it.
+        "safe_events": f" AND id < :event_base + {_OLDEST_XID}",
+        "event_id": f":event_base + {_XID} + :event_n",
+    }
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def among(self, name: str) -> str:
+        return f"= ANY({self.parameter(name)})"
+
+    def parameter(self, name: str) -> str:
+        if name not in self.names:
+            self.names.append(name)
+        number = f"${self.names.index(name) + 1}"
+        # Sums of parameters alone have no type of their own.
+        return f"{number}::bigint" if name in ("event_base", "event_n") else number
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement as it is sent, and which values it takes in which order."""
+
+    text: bytes
+    names: tuple[str, ...]
+    events: bool
+    """Whether it writes an event (and so uses up a place in the transaction)."""
+
+
+_spelled: dict[str, Statement] = {}
+
+
+def statement(sql: str) -> Statement:
+    """`sql` as PostgreSQL takes it."""
+    known = _spelled.get(sql)
+    if known is None:
+        dialect = _Dialect()
+        text = spell(sql, dialect)
+        known = Statement(text.encode(), tuple(dialect.names), "event_n" in dialect.names)
+        if len(_spelled) > 1000:  # texts made for one question (`find`) must not pile up
+            _spelled.clear()
+        _spelled[sql] = known
+    return known
+
+
+def text(value: Any) -> bytes | None:
+    """A value as PostgreSQL reads it; its type is inferred from where it stands."""
+    kind = type(value)
+    if kind is str:
+        if "\0" in value:
+            value = value.replace("\0", "\ufffd")  # PostgreSQL's text can't hold it; losing the task would be worse
+        try:
+            return value.encode()  # type: ignore[no-any-return]
+        except UnicodeEncodeError:
+            return value.encode(errors="replace")  # type: ignore[no-any-return]
+    if value is None:
+        return None
+    if kind is int or kind is float:
+        return b"%a" % value
+    if kind is bool:
+        return b"1" if value else b"0"
+    if kind is list or kind is tuple:
+        return b"{" + b",".join(_element(one) for one in value) + b"}"
+    raise TypeError(f"no value for the store: {value!r}")
+
+
+def _element(value: Any) -> bytes:
+    if value is None:
+        return b"NULL"
+    plain = text(value)
+    assert plain is not None
+    if type(value) is str:
+        return b'"' + plain.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    return plain
+
+
+_VALUES = re.compile(r"^(INSERT INTO \w+ \([^)]*\))\s+VALUES\s+\((.*)\)$", re.DOTALL)
+
+COLUMN_TYPES: Final[Mapping[str, str]] = {
+    "lane": "bigint",
+    "head_start": "float8",
+    "priority": "integer",
+    "key_forever": "integer",
+    "attempts": "integer",
+    "interruptions": "integer",
+    "not_before": "float8",
+    "epoch": "integer",
+}
+"""Types of the parameters of bulk inserts; what is not named is text."""
+
+
+def bulk(sql: str, names: tuple[str, ...]) -> str:
+    """`INSERT … VALUES (…)` for many rows at once: each of `names` becomes a column of arrays."""
+    match = _VALUES.match(sql)
+    assert match is not None, sql
+    own = {"event_base", "event_n"}
+    columns = [name for name in names if name not in own]
+    arrays = ", ".join(f":{name}::{COLUMN_TYPES.get(name, 'text')}[]" for name in columns)
+
+    def cell(found: re.Match[str]) -> str:
+        return f"r.c_{found[1]}" if found[1] in columns else found[0]
+
+    values = re.sub(r"(?<![:\w]):(\w+)", cell, match[2].replace("{event_id}", "{event_id} + r.nth - 1"))
+    return (
+        f"{match[1]} SELECT {values} FROM unnest({arrays}) "
+        f"WITH ORDINALITY AS r({', '.join(f'c_{name}' for name in columns)}, nth)"
+    )

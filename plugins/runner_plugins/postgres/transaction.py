@@ -1,0 +1,148 @@
+"""One write transaction: statements go out together where nobody waits for an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from runner.errors import LimitReached
+from runner.store import ClaimTasks
+from runner_plugins.postgres import claiming
+from runner_plugins.postgres.spelling import EVENT_BITS, bulk, statement
+from runner_plugins.postgres.wire import BEGIN, COMMIT, constant
+from runner_plugins.sql import fences
+from runner_plugins.sql.apply import ANSWER
+from runner_plugins.sql.lanes import READ_NEW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runner.model import Lane, Worker
+    from runner.store import Op
+    from runner_plugins.postgres.store import PostgresStore
+    from runner_plugins.postgres.wire import Sent, Wire
+    from runner_plugins.sql.tx import Row
+
+LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
+CLOCK: Final = "SELECT {now}, {wall}"
+NOTIFY: Final = constant("SELECT pg_notify($1, $2)", ("channel", "kind"))
+
+_CHUNK: Final = 5000
+"""Rows of one bulk insert."""
+_MANY: Final = 4
+"""From so many rows on, a bulk insert is the quicker one."""
+
+
+class Transaction:
+    """What `runner_plugins.sql.tx.Tx` asks for, on a wire of PostgreSQL."""
+
+    boot = ""  # the server's clock counts from the same point for everybody
+
+    def __init__(self, store: PostgresStore, wire: Wire, event_base: int) -> None:
+        self.store = store
+        self.after: list[Callable[[], None]] = []
+        self.woken: set[str] = set()
+        self.events = 0
+        self.asked = False
+        """COMMIT is on its way: whether it was done is only known from its answer."""
+        self._wire = wire
+        self._event_base = event_base
+        self._clock: tuple[float, float] | None = None
+        self._ahead: dict[str, list[tuple[dict[str, Any], Sent]]] = {}
+        self._locked: set[str] = set()
+        wire.send(BEGIN, {})
+
+    # Statements
+
+    def expect(self, ops: Sequence[Op], request_id: str | None) -> None:
+        """Send at once what `apply` is going to ask first: the kept answer, the fences, the newest lanes."""
+        if request_id is not None:
+            self.lock(f"request:{request_id}")
+            self.ahead(ANSWER, id=request_id)
+        for fence in sorted({op.fence for op in ops if op.fence is not None}, key=lambda f: (f.id, f.epoch)):
+            if fence.id.startswith("unit:"):
+                self.ahead(fences.UNIT, name=fence.id, epoch=fence.epoch)
+            else:
+                self.ahead(fences.TASK, name=fence.id, id=fence.key, epoch=fence.epoch)
+        if any(isinstance(op, ClaimTasks) for op in ops):
+            self.ahead(READ_NEW, last=self.store.lanes.last)
+
+    def ahead(self, sql: str, **values: Any) -> None:
+        """Send a statement whose answer will be asked for with the same words and values."""
+        self._ahead.setdefault(sql, []).append((dict(values), self._send(sql, values)))
+
+    def _send(self, sql: str, values: dict[str, Any]) -> Sent:
+        spelled = statement(sql)
+        if spelled.events:
+            values["event_base"], values["event_n"] = self._event_base, self._place(1)
+        return self._wire.send(spelled, values)
+
+    def _place(self, count: int) -> int:
+        place = self.events
+        self.events += count
+        if self.events >= 1 << EVENT_BITS:
+            raise LimitReached("one commit writes down too much at once", "submit in parts of 100,000 tasks")
+        return place
+
+    def all(self, sql: str, **values: Any) -> Sequence[Row]:
+        for asked, sent in self._ahead.get(sql, ()):
+            if asked == values:
+                return self._wire.answer(sent).rows
+        return self._wire.answer(self._send(sql, values)).rows
+
+    def one(self, sql: str, **values: Any) -> Row | None:
+        found = self.all(sql, **values)
+        return found[0] if found else None
+
+    def run(self, sql: str, **values: Any) -> int:
+        return self._wire.answer(self._send(sql, values)).count
+
+    def post(self, sql: str, **values: Any) -> None:
+        self._send(sql, values)
+
+    def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if len(rows) < _MANY:
+            for row in rows:
+                self._send(sql, dict(row))
+            return
+        names = statement(sql).names
+        spelled = statement(bulk(sql, names))
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            values: dict[str, Any] = {name: [row[name] for row in chunk] for name in names if name in chunk[0]}
+            if spelled.events:
+                values["event_base"], values["event_n"] = self._event_base, self._place(len(chunk))
+            self._wire.send(spelled, values)
+
+    def lock(self, name: str) -> None:
+        if name not in self._locked:
+            self._locked.add(name)
+            self.post(LOCK, name=name)
+
+    def clock(self) -> tuple[float, float]:
+        if self._clock is None:
+            now, wall = self.all(CLOCK)[0]
+            self._clock = (now, wall)
+        return self._clock
+
+    # Claiming
+
+    def fitting(self, worker: Worker) -> list[Lane]:
+        return self.store.lanes.fitting_in(self, worker)
+
+    def take(self, op: ClaimTasks, lanes: Sequence[Lane]) -> list[Row] | None:
+        return claiming.take(self, op, lanes, self.store.lanes.last)
+
+    def pick(self, lanes: Sequence[int], want: int) -> list[int]:
+        return claiming.pick(self, lanes, want) if lanes else []
+
+    # The end
+
+    def commit(self, channel: str) -> None:
+        """Commit, and tell who listens: behind the commit, so that a notice never holds up other commits."""
+        wire = self._wire
+        self.asked = True
+        done = wire.send(COMMIT, {})
+        for kind in sorted(self.woken):
+            wire.send(NOTIFY, {"channel": channel, "kind": kind})
+        wire.sync()
+        wire.answer(done)
