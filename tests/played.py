@@ -34,7 +34,9 @@ class Played:
         machine: str = "box",
         types: Sequence[str] = ("hello",),
         capabilities: Sequence[str] = (),
+        pid: int | None = None,
     ) -> None:
+        pid = pid or os.getpid()
         self.app = App.open(folder)
         self.project = find_project(folder)
         self.store = self.app.store
@@ -47,8 +49,8 @@ class Played:
             project=self.project.id,
             slots=1,
             host=host.host_id(),
-            pid=os.getpid(),
-            started=host.start_time(os.getpid()) or "",
+            pid=pid,
+            started=host.start_time(pid) or "",
         )
         self.register()
 

@@ -322,6 +322,8 @@ def test_changes_are_expected_only_where_they_can_be_seen(app: App, kit: Path) -
     with App.open(kit, code=True) as fresh:
         assert one(fresh, type="ask", prompt="x").spec["policy"]["expects"] == "changes"
         assert one(fresh, type="ask", prompt="x", agent="taster").spec["policy"]["expects"] == "answer"
+        careful = one(fresh, type="agent_run", payload={"prompt": "x", "agent": "script", "permission": "read-only"})
+        assert careful.spec["policy"]["expects"] == "answer"
         assert one(fresh, type="ask", prompt="x", expects="none").spec["policy"]["expects"] == "none"
 
 
@@ -389,7 +391,6 @@ def test_a_route_may_name_the_type_of_a_task_that_left_it_open(kit: Path) -> Non
         "from runner import Route, hookimpl\n\n"
         "@hookimpl\ndef route(task, fleet):\n"
         "    return Route(type='ask', agent='taster') if 'prompt' in task.payload else None\n\n"
-        "@hookimpl\ndef register_types():\n    from runner import TypeSpec\n    return {'agent_run': TypeSpec()}\n"
     )
     with App.open(kit, code=True) as app:
         task = one(app, prompt="x")

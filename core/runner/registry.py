@@ -128,7 +128,9 @@ class Registry:
         try:
             model.model_validate(dict(payload))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
+            errors = error.errors(include_url=False)
+            # A misspelled field is missing as well: its own name says more.
+            first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
             field = ".".join(str(part) for part in first["loc"])
             message = first["msg"][:1].lower() + first["msg"][1:]
             if first["type"] == "extra_forbidden":

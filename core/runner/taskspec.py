@@ -77,8 +77,8 @@ def policy_for(
         return tuple(dict.fromkeys(words))
 
     expects = pick("expects", spec.expects)
-    reads_only = agent is not None and agent.permission == "read-only"
-    if request.expects is None and expects == "changes" and (reads_only or not in_repository):
+    permission = request.payload.get("permission") or (agent.permission if agent else None)
+    if request.expects is None and expects == "changes" and (permission == "read-only" or not in_repository):
         expects = "answer"
     return Policy(
         expects=expects,

@@ -25,7 +25,7 @@ def each(inv: Invocation, ids: Sequence[str], op: Callable[[Task], Op], said: Ca
     Raises the first error after all were tried.
     """
     store = inv.store()
-    tasks = [find_task(store, word, inv.project().id) for word in dict.fromkeys(ids)]
+    tasks = [find_task(store, word, inv.app().project_id) for word in dict.fromkeys(ids)]
     decide(inv, list({task.id: task for task in tasks}.values()), op, said, single=len(ids) == 1)
 
 

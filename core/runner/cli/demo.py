@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from runner.cli.output import cut, terminal_width
 from runner.errors import RunnerError
 from runner.statuses import DONE, EXIT_HUMAN, NEEDS_HUMAN
 
@@ -55,6 +56,7 @@ class Demo:
         self.shop = top / "shop"
         self._say = say
         self._env = _environment(top)
+        self._columns = terminal_width() or 1000
         python = "python3" if shutil.which("python3") else sys.executable
         self._check = f"command: {python} -m unittest"
 
@@ -181,7 +183,7 @@ class Demo:
             assert process.stdout is not None
             for line in process.stdout:
                 lines.append(line)
-                self._say(line.rstrip("\n"))
+                self._say(cut(line.rstrip("\n"), self._columns))
         if process.returncode != expect:
             raise DemoFailed(f"{program} {words[0]} ended with {process.returncode}, not {expect}")
         return "".join(lines)

@@ -152,11 +152,12 @@ def tasks_json(store: Store, tasks: Sequence[Task], now: float | None = None) ->
 
 
 def title(task: Task) -> str:
-    """What a task is to do, in one line: its prompt, its script, else its payload."""
+    """What a task is to do: the first line of its prompt or script, else its payload."""
     for name in ("prompt", "script", "command", "title", "repo_path"):
         value = task.payload.get(name)
         if isinstance(value, str) and value.strip():
-            return _one_line(value)
+            first, _, rest = value.strip().partition("\n")
+            return _one_line(first) + (" …" if rest else "")
     return _one_line(", ".join(f"{name}={value}" for name, value in task.payload.items())) or f"({task.type})"
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def command(inv: Invocation, work_unit: str | None, limit: int) -> None:
     """List the failed tasks, newest first, each with its error and the command that queues it again."""
     store = inv.store()
-    where = TaskFilter(statuses=(FAILED,), project=inv.project().id, unit=work_unit, limit=limit)
+    where = TaskFilter(statuses=(FAILED,), project=inv.app().project_id, unit=work_unit, limit=limit)
     tasks = store.queue.find(where)
     now = time.time()
 

@@ -42,7 +42,7 @@ _IN_JSON: Final = 1 << 20
 def command(inv: Invocation, id: str, follow: bool, attempt: int | None, stderr: bool, tail: int | None) -> None:
     """Print what a task's attempt wrote. The logs are on the machine that ran it."""
     store, project = inv.store(), inv.project()
-    task = find_task(store, id, project.id)
+    task = find_task(store, id, inv.app().project_id)
     name = "stderr.log" if stderr else "stdout.log"
     if follow:
         write = _writer(inv, name)

@@ -57,7 +57,7 @@ def command(
     store = inv.store()
     where = TaskFilter(
         statuses=None if every else read_statuses(status),
-        project=inv.project().id,
+        project=inv.app().project_id,
         unit=work_unit,
         type=type,
         agent=agent,

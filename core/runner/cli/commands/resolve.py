@@ -39,12 +39,12 @@ def command(inv: Invocation, id: str, status: str | None, notes: str, answer: st
     Without a status, an --answer means pending and nothing means done. `all` are the tasks that need a human.
     """
     to = _status(status, answer)
-    store, project = inv.store(), inv.project()
+    store, project = inv.store(), inv.app().project_id
     single = id != "all"
     if single:
-        tasks = [find_task(store, id, project.id)]
+        tasks = [find_task(store, id, project)]
     else:
-        tasks = store.queue.find(TaskFilter(statuses=(NEEDS_HUMAN,), project=project.id))
+        tasks = store.queue.find(TaskFilter(statuses=(NEEDS_HUMAN,), project=project))
         if tasks and not yes and sys.stdin.isatty():
             click.confirm(f"{_WORDS[to]} all {len(tasks)} tasks that need a human?", abort=True, err=True)
     if not tasks:

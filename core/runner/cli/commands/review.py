@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(inv: Invocation, id: str | None, work_unit: str | None, limit: int | None) -> None:
     """List the tasks that wait for a person: the question or the red checks, and how to answer."""
-    store, project = inv.store(), inv.project()
+    store, project = inv.store(), inv.app().project_id
     if id is not None:
-        tasks = [task for task in [find_task(store, id, project.id)] if task.status == NEEDS_HUMAN]
+        tasks = [task for task in [find_task(store, id, project)] if task.status == NEEDS_HUMAN]
     else:
-        where = TaskFilter(statuses=(NEEDS_HUMAN,), project=project.id, unit=work_unit, limit=limit)
+        where = TaskFilter(statuses=(NEEDS_HUMAN,), project=project, unit=work_unit, limit=limit)
         tasks = store.queue.find(where)
     now = time.time()
     items = []

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(inv: Invocation, id: str) -> None:
     """Show a task: payload, route, checks, attempts, verdicts, result, artifacts."""
     store, project = inv.store(), inv.project()
-    task = find_task(store, id, project.id)
+    task = find_task(store, id, inv.app().project_id)
     attempts = store.queue.attempts(task.id)
     artifacts = store.records.artifacts(task=task.id)
     folders = taskview.folders(project.state, attempts)

@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 def command(inv: Invocation, id: str | None) -> None:
     """Show the health of store and workers, how many tasks are where, and what runs now. With an ID: that task."""
     if id is not None:
-        _one(inv, find_task(inv.store(), id, inv.project().id))
+        _one(inv, find_task(inv.store(), id, inv.app().project_id))
         return
-    store, project = inv.store(), inv.project()
+    store, project, scope = inv.store(), inv.project(), inv.app().project_id
     started = time.perf_counter()
-    counts = store.queue.count(TaskFilter(statuses=None, project=project.id))
+    counts = store.queue.count(TaskFilter(statuses=None, project=scope))
     took = time.perf_counter() - started
-    workers = [(worker, is_live(worker)) for worker in store.queue.workers() if worker.project in ("", project.id)]
-    active = store.queue.find(TaskFilter(statuses=tuple(statuses.HELD), project=project.id, limit=100))
+    workers = [(worker, is_live(worker)) for worker in store.queue.workers() if worker.project in ("", scope)]
+    active = store.queue.find(TaskFilter(statuses=tuple(statuses.HELD), project=scope, limit=100))
     now = time.time()
     value = {
         "store": {"url": hide_password(store.url), "ok": True, "answer_ms": round(took * 1000, 2)},
-        "project": {"id": project.id, "root": str(project.root), "state": str(project.state)},
+        "project": {"id": scope, "root": str(project.root), "state": str(project.state)},
         "workers_online": sum(live for _, live in workers),
         "workers_total": len(workers),
         "workers": [taskview.worker_json(worker, live) for worker, live in workers],

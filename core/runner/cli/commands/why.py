@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def command(inv: Invocation, id: str) -> None:
     """Tell what a task waits for, who holds it, or how it came to its end, and what you can do about it."""
     store, project = inv.store(), inv.project()
-    task = find_task(store, id, project.id)
+    task = find_task(store, id, inv.app().project_id)
     attempts = store.queue.attempts(task.id)
     folders = taskview.folders(project.state, attempts)
     workers = [worker for worker in store.queue.workers() if is_live(worker)]
