@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class _Place:
+    """A place in the queue: `got` the lock, or `left` before it did."""
+
+    __slots__ = ("got", "left")
+
+    def __init__(self) -> None:
+        self.got = threading.Event()
+        self.left = False
+
+
 class Turnstile:
     """A lock that one thread of this process and one process of the host holds at a time."""
 
@@ -30,10 +40,10 @@ class Turnstile:
         self._main = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._next = os.open(f"{path}-next", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._threads = threading.Lock()
-        self._asked: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[_Place | None] = queue.SimpleQueue()
         self._waiter: threading.Thread | None = None
-        self._wanted = threading.Lock()
-        self._abandoned = False
+        self._deciding = threading.Lock()
+        self._waiting = 0
 
     def acquire(self) -> None:
         """Take the lock; StoreLocked, with the holder's pid, after the time-out."""
@@ -55,13 +65,14 @@ class Turnstile:
     def close(self) -> None:
         """Let go of the files; the thread that waits in the queue ends with the process."""
         self._asked.put(None)
-        if self._waiter is None or not self._abandoned:
+        if not self._waiting:
             for fd in (self._main, self._next):
                 with contextlib.suppress(OSError):
                     os.close(fd)
 
     def _at_once(self) -> bool:
-        if self._abandoned:
+        # The thread's locks are this process's too: while it still waits for one who left, the queue is the way.
+        if self._waiting:
             return False
         try:
             fcntl.flock(self._next, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,27 +91,29 @@ class Turnstile:
         if self._waiter is None:
             self._waiter = threading.Thread(target=self._wait, name="store-lock", daemon=True)
             self._waiter.start()
-        got = threading.Event()
-        self._abandoned = False
-        self._asked.put(got)
-        if got.wait(self._timeout):
+        place = _Place()
+        with self._deciding:
+            self._waiting += 1
+        self._asked.put(place)
+        if place.got.wait(self._timeout):
             return
-        with self._wanted:
-            if not got.is_set():
-                self._abandoned = True  # the thread still waits: what it gets it gives back
+        with self._deciding:
+            if not place.got.is_set():
+                place.left = True
                 raise self._locked()
 
     def _wait(self) -> None:
-        while (got := self._asked.get()) is not None:
+        """Takes the lock for each who asked; for one who has left it is given on."""
+        while (place := self._asked.get()) is not None:
             fcntl.flock(self._next, fcntl.LOCK_EX)
             fcntl.flock(self._main, fcntl.LOCK_EX)
             fcntl.flock(self._next, fcntl.LOCK_UN)
-            with self._wanted:
-                if self._abandoned:
+            with self._deciding:
+                self._waiting -= 1
+                if place.left:
                     fcntl.flock(self._main, fcntl.LOCK_UN)
-                    self._abandoned = False
                 else:
-                    got.set()
+                    place.got.set()
 
     def _locked(self) -> StoreLocked:
         try:
