@@ -16,6 +16,7 @@ from runner_plugins.sql import schema
 from runner_plugins.sql.lanes import READ_NEW, LaneCache
 from runner_plugins.sql.ping import Pings
 from runner_plugins.sql.reads import Queue, Records, Streams
+from runner_plugins.sql.rows import dump
 from runner_plugins.sql.turnstile import Turnstile
 from runner_plugins.sql.tx import spell
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from runner_plugins.sql.tx import Row
 
 _PREFIX = "sqlite:///"
+_CHECKPOINT_PAGES: Final = 4000
+"""16 MB of write-ahead log. Each checkpoint writes a page once that hundreds of commits changed."""
 _NETWORK: Final = frozenset(
     "nfs nfs4 cifs smb smb2 smb3 smbfs 9p afs ceph fuse.sshfs fuse.glusterfs glusterfs lustre beegfs "
     "fuse.s3fs fuse.rclone".split()
@@ -35,7 +38,6 @@ _NETWORK: Final = frozenset(
 PICK = """SELECT t.seq FROM json_each(:lanes) l JOIN tasks t ON t.seq =
     (SELECT seq FROM tasks WHERE status = 'pending' AND lane = l.value ORDER BY rank, seq LIMIT 1)
     ORDER BY t.rank, t.seq LIMIT 1"""
-PICK_MORE = """SELECT seq FROM tasks WHERE status = 'pending' AND lane IN @lanes ORDER BY rank, seq LIMIT :want"""
 
 
 class _Dialect:
@@ -63,30 +65,26 @@ class _Dialect:
 
 
 _DIALECT = _Dialect()
-_spelled: dict[str, str] = {}
+_spelled: dict[str, tuple[str, bool]] = {}
 
 
-def _sql(text: str) -> str:
+def _spell(text: str) -> tuple[str, bool]:
+    """The statement as SQLite takes it, and whether it has lists among its parameters."""
     known = _spelled.get(text)
     if known is None:
-        known = _spelled[text] = spell(text, _DIALECT)
+        known = _spelled[text] = (spell(text, _DIALECT), "json_each(" in text or "IN @" in text)
     return known
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists as JSON, for `json_each`."""
-    for name, value in values.items():
-        if type(value) is list:
-            values[name] = "[" + ",".join(_item(one) for one in value) + "]"
-    return values
-
-
-def _item(value: Any) -> str:
-    if isinstance(value, int):
-        return str(value)
-    from runner_plugins.sql.rows import dump
-
-    return dump(value)
+def _execute(db: sqlite3.Connection, text: str, values: dict[str, Any], clock: dict[str, Any]) -> sqlite3.Cursor:
+    """Run a statement; `values` is the caller's to give away."""
+    sql, lists = _spell(text)
+    if lists:
+        for name, value in values.items():
+            if type(value) is list:
+                values[name] = dump(value)
+    values.update(clock)
+    return db.execute(sql, values)
 
 
 class _Tx:
@@ -102,20 +100,20 @@ class _Tx:
         self._clock = {"now": self._now, "wall": self._wall, "boot": store.boot}
 
     def all(self, sql: str, **values: Any) -> Sequence[Row]:
-        return self.db.execute(_sql(sql), _plain(values) | self._clock).fetchall()
+        return _execute(self.db, sql, values, self._clock).fetchall()
 
     def one(self, sql: str, **values: Any) -> Row | None:
-        rows = self.all(sql, **values)
-        return rows[0] if rows else None
+        row: Row | None = _execute(self.db, sql, values, self._clock).fetchone()
+        return row
 
     def run(self, sql: str, **values: Any) -> int:
-        return self.db.execute(_sql(sql), _plain(values) | self._clock).rowcount
+        return _execute(self.db, sql, values, self._clock).rowcount
 
     def post(self, sql: str, **values: Any) -> None:
-        self.db.execute(_sql(sql), _plain(values) | self._clock)
+        _execute(self.db, sql, values, self._clock)
 
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.db.executemany(_sql(sql), ({**row, **self._clock} for row in rows))
+        self.db.executemany(_spell(sql)[0], ({**row, **self._clock} for row in rows))
 
     def lock(self, name: str) -> None:
         """Writers are alone already."""
@@ -159,7 +157,8 @@ class SqliteStore:
         self._lanes_lock = threading.Lock()
         self.boot = _boot()
         _refuse_network(path)
-        with _explained(path):
+        self._explained = _Explained(path)
+        with self._explained:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._turnstile = Turnstile(path, timeout)
             self._writer = self._connect()
@@ -176,6 +175,7 @@ class SqliteStore:
         self._opened.append(db)
         db.execute("PRAGMA journal_mode=WAL").fetchone()
         db.execute(f"PRAGMA synchronous={self._synchronous}")
+        db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         db.execute("PRAGMA foreign_keys=ON")
         return db
 
@@ -202,7 +202,7 @@ class SqliteStore:
     @contextlib.contextmanager
     def write(self) -> Iterator[_Tx]:
         """A write transaction: immediate, in the queue of writers, rolled back on any error."""
-        with _explained(self.path):
+        with self._explained:
             self._turnstile.acquire()
             try:
                 db = self._writer
@@ -224,8 +224,8 @@ class SqliteStore:
     def rows(self, sql: str, **values: Any) -> Sequence[Row]:
         """The rows of a read, outside any transaction."""
         clock = {"now": time.monotonic(), "wall": time.time(), "boot": self.boot}
-        with _explained(self.path):
-            return self._reader().execute(_sql(sql), _plain(values) | clock).fetchall()
+        with self._explained:
+            return _execute(self._reader(), sql, values, clock).fetchall()
 
     def lane_cache(self) -> LaneCache:
         """The lanes, topped up by a read."""
@@ -283,7 +283,7 @@ class SqliteStore:
 
     def explain_claim(self) -> list[str]:
         """The plan of the statement that claims, a line a step (for tests)."""
-        rows = self._writer.execute("EXPLAIN QUERY PLAN " + _sql(PICK), {"lanes": "[1]"}).fetchall()
+        rows = self._writer.execute("EXPLAIN QUERY PLAN " + _spell(PICK)[0], {"lanes": "[1]"}).fetchall()
         return [row[3] for row in rows]
 
     def close(self) -> None:
@@ -338,15 +338,20 @@ def filesystem(path: Path, mounts: str | None = None) -> str:
     return kind
 
 
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+class _Explained:
     """SQLite's errors as one sentence that says what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _explain(error, path) from error
-    except OSError as error:
-        raise StoreError(f"the store {path} can't be used: {error.strerror or error}", _OS_HINT) from error
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _explain(error, self._path) from error
+        if isinstance(error, OSError):
+            raise StoreError(f"the store {self._path} can't be used: {error.strerror or error}", _OS_HINT) from error
 
 
 _OS_HINT = "check the folder's owner and mode, or name another store with --store"

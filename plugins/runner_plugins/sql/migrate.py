@@ -18,6 +18,9 @@ SPELLING = {
     "event_id": "INTEGER PRIMARY KEY AUTOINCREMENT",
 }
 
+_KEYED = ("meta", "claims", "requests", "deps", "workers", "limits", "accounts")
+"""Tables of small rows that live in their key's own tree: a commit writes fewer pages."""
+
 migrations = Migrations("runner")
 
 
@@ -25,7 +28,8 @@ migrations = Migrations("runner")
 def m001_tables(db: Database) -> None:
     """The first tables."""
     for statement in schema.TABLES:
-        db.conn.execute(statement.format(**SPELLING))
+        keyed = statement.startswith(tuple(f"CREATE TABLE {name} " for name in _KEYED))
+        db.conn.execute(statement.format(**SPELLING) + (" WITHOUT ROWID" if keyed else ""))
 
 
 def migrate(conn: sqlite3.Connection) -> list[str]:

@@ -25,9 +25,12 @@ QUALIFIED: Final = ", ".join(f"t.{n}" for n in NAMES)
 """The same with the table named `t`."""
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would make a new encoder each time
+
+
 def dump(value: Any) -> str:
     """Compact JSON, the way every store writes it: ASCII, so that any string Python holds can be stored."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
 
 
 def load(text: str | None) -> Any:

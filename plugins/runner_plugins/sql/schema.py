@@ -22,7 +22,8 @@ TABLES: Final = (
         attempts INTEGER NOT NULL DEFAULT 0, attempts_max INTEGER NOT NULL,
         interruptions INTEGER NOT NULL DEFAULT 0, interruptions_max INTEGER NOT NULL,
         not_before {real}, blocked_by TEXT, cancel INTEGER NOT NULL DEFAULT 0,
-        question TEXT, answer TEXT, result TEXT, publish TEXT, home TEXT, unit_epoch INTEGER NOT NULL DEFAULT 0, children INTEGER NOT NULL DEFAULT 0,
+        question TEXT, answer TEXT, result TEXT, publish TEXT, home TEXT, unit_epoch INTEGER NOT NULL DEFAULT 0,
+        children INTEGER NOT NULL DEFAULT 0,
         submitted_by TEXT NOT NULL, created_at {real} NOT NULL, started_at {real}, finished_at {real})""",
     # The claim takes the head of one lane; the status is a literal so that the planner can use the index.
     """CREATE INDEX tasks_claim ON tasks (lane, rank, seq) WHERE status = 'pending'""",
@@ -41,7 +42,6 @@ TABLES: Final = (
         id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, worker TEXT NOT NULL, machine TEXT NOT NULL, host TEXT NOT NULL,
         project TEXT NOT NULL, type TEXT NOT NULL, account TEXT NOT NULL,
         lease_until {real} NOT NULL, lease {real} NOT NULL, boot TEXT NOT NULL, since {real} NOT NULL)""",
-    """CREATE INDEX claims_worker ON claims (worker)""",
     """CREATE TABLE limits (project TEXT NOT NULL, name TEXT NOT NULL, most INTEGER NOT NULL,
         PRIMARY KEY (project, name))""",
     """CREATE TABLE accounts (project TEXT NOT NULL, name TEXT NOT NULL, parked_until {real} NOT NULL,
