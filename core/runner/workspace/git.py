@@ -29,6 +29,8 @@ _CONFIG = (
 FLAGS = tuple(word for setting in _CONFIG for word in ("-c", setting))
 """Given to every git command before its name."""
 
+_PERSON = frozenset({"GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"})
+
 NOBODY = ("-c", "user.name=runner", "-c", "user.email=runner@localhost")
 """The identity of commits when the user has none."""
 
@@ -47,8 +49,8 @@ class Git:
         self._identity: tuple[str, ...] | None = None
 
     def environment(self) -> dict[str, str]:
-        """The caller's environment without any `GIT_…` of its own, and with ours."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") and k != "SSH_ASKPASS"}
+        """The caller's environment without any `GIT_…` of its own but a person's name and address, and with ours."""
+        env = {k: v for k, v in os.environ.items() if k in _PERSON or not k.startswith(("GIT_", "SSH_ASKPASS"))}
         env |= {
             "LC_ALL": "C",
             "GIT_OPTIONAL_LOCKS": "0",
