@@ -9,15 +9,17 @@ from runner.keeper.patterns import RULES, Rule, unfinished
 
 TYPE_CHECKING = False  # importing `typing` would cost the keeper's start 4 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    Has = Callable[[bytes], bool]
+    from runner.keeper.patterns import Seek
 
 MARK = b"[redacted]"
 SHORTEST = 4
 """A known secret of fewer bytes is not looked for: it would be found in half of all words."""
 LINE = 8192
 """A user's pattern is matched within a line, and within this many bytes of a longer one."""
+_COMMON = b"JQXZjqzWVKYUHGFxOkBvw$%#@!PLMNDRISCTAEybgpfm87694532hu10cdlsnri,;:'-_/.=oate \n"
+"""Bytes from rare to common in what programs print; those that are not in it are rare."""
 _PART = 12
 """The lines of a secret that has several are secrets of their own from this many bytes on."""
 
@@ -31,25 +33,28 @@ class Secrets:
         longest = max(map(len, self.literals), default=0)
         self.held = max(longest, LINE, 4096)
         """No more than this many bytes wait for the next chunk."""
+        self._needs = [(_needs(literal), literal) for literal in self.literals]
         # The literals that a chunk ending in this byte may have cut.
         self._cut = [[literal for literal in self.literals if byte in literal[:-1]] for byte in range(256)]
 
-    def find(self, buf: bytearray, start: int, end: int, has: Has) -> list[Span]:
-        """Everything secret in `buf[start:end]`, unsorted. `has(literal)` says whether that range contains it."""
+    def find(self, buf: bytearray, start: int, end: int, seek: Seek) -> list[Span]:
+        """Everything secret in `buf[start:end]`, unsorted.
+
+        `seek(literal, position)` is where the literal is found from `position` on, or -1.
+        """
         spans: list[Span] = []
-        for literal in self.literals:
-            if has(literal):
-                position = buf.find(literal, start, end)
+        contains = Contents(buf, start, end, seek)
+        for needs, literal in self._needs:
+            if contains.all(needs):
+                position = seek(literal, start)
                 while position >= 0:
                     spans.append(Span(position, position + len(literal)))
-                    position = buf.find(literal, position + 1, end)
-        gates: dict[bytes, bool] = {}
+                    position = seek(literal, position + 1)
         for rule in RULES:
-            gate = rule.gate
-            if gate not in gates:
-                gates[gate] = buf.find(gate, start, end) >= 0
-            if gates[gate] and any(map(has, rule.anchors)):
-                self._match(rule, buf, start, end, spans)
+            if contains.all(rule.needs):
+                for first, complete in rule.find(buf, start, end, seek):
+                    stop, goes_on = rule.extend(buf, complete, end)
+                    spans.append(Span(first, stop, [(rule, stop)] if goes_on else []))
         for pattern in self.user:
             spans += [Span(m.start(), m.end()) for m in pattern.finditer(buf, start, end) if m.end() > m.start()]
         return spans
@@ -68,12 +73,25 @@ class Secrets:
             held = min(held, max(buf.rfind(b"\n", start, end) + 1, start, end - LINE))
         return held
 
-    @staticmethod
-    def _match(rule: Rule, buf: bytearray, start: int, end: int, spans: list[Span]) -> None:
-        group = rule.regex.groups
-        for match in rule.regex.finditer(buf, start, end):
-            stop, goes_on = rule.extend(buf, match.end(), end)
-            spans.append(Span(match.start(group), stop, [(rule, stop)] if goes_on else []))
+
+class Contents(dict[int | bytes, bool]):
+    """Which single bytes and literals are somewhere in a range; each is looked for once, when it is asked for.
+
+    Searching for one byte is nearly free (C's memchr), so it is done before searching for a literal.
+    """
+
+    def __init__(self, buf: bytearray, start: int, end: int, seek: Seek) -> None:
+        super().__init__()
+        self._range = (buf, start, end, seek)
+
+    def __missing__(self, what: int | bytes) -> bool:
+        buf, start, end, seek = self._range
+        position = buf.find(what, start, end) if isinstance(what, int) else seek(what, start)
+        self[what] = position >= 0
+        return self[what]
+
+    def all(self, needs: tuple[int | bytes, ...]) -> bool:
+        return all(map(self.__getitem__, needs))
 
 
 class Span:
@@ -103,9 +121,9 @@ class Redactor:
         self._covered = 0
         self._open: list[tuple[Rule, int]] = []
 
-    def feed(self, buf: bytearray, end: int, final: bool, has: Has) -> list[memoryview | bytes]:
+    def feed(self, buf: bytearray, end: int, final: bool, seek: Seek) -> list[memoryview | bytes]:
         """The redacted form of `buf[1:end]` as far as it is settled; `final` when no more will come."""
-        spans = self._secrets.find(buf, 1, end, has)
+        spans = self._secrets.find(buf, 1, end, seek)
         hold = end if final or end == 1 else self._secrets.hold(buf, 1, end)
         if self._inside:
             spans.append(self._continued(buf, end))
@@ -145,7 +163,7 @@ class Redactor:
         self._covered, self._open = 0, []
         if self._inside and last is not None:
             self._covered = max(0, last.end - hold)
-            self._open = [(rule, stop - hold) for rule, stop in last.open]
+            self._open = [(rule, stop - hold) for rule, stop in dict.fromkeys(last.open)]
         elif position < hold:
             out.append(view[position:hold])
         self.head = bytes(view[hold - 1 : end])
@@ -156,7 +174,7 @@ def redacted(data: bytes, secrets: Secrets) -> bytes:
     """The redacted form of a whole text."""
     buf = bytearray(b"\n" + data)
     end = len(buf)
-    return b"".join(Redactor(secrets).feed(buf, end, True, lambda literal: buf.find(literal, 1, end) >= 0))
+    return b"".join(Redactor(secrets).feed(buf, end, True, lambda literal, start: buf.find(literal, start, end)))
 
 
 def _merged(spans: list[Span]) -> list[Span]:
@@ -185,3 +203,9 @@ def _spellings(values: Iterable[str]) -> list[bytes]:
             readable = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogateescape")
             found.update((plain, escaped, readable))
     return sorted(found, key=lambda literal: (-len(literal), literal))
+
+
+def _needs(literal: bytes) -> tuple[int | bytes, ...]:
+    """Bytes of a literal that other chunks are likely to lack: marks (the key formats ask for them too), a rare one."""
+    marks = [byte for byte in b"-_ ." if byte in literal]
+    return (*marks, min(literal, key=_COMMON.find))
