@@ -182,7 +182,7 @@ class TaskContext:
             attempt=self.attempt,
             epoch=self.claim.epoch,
         )
-        stored = self._app.hook.upload_artifact(
+        stored: Artifact | None = self._app.hook.upload_artifact(
             artifact=draft, source=path, store=self._app.artifact_store, context=self
         )
         if stored is None:
