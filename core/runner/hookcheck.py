@@ -19,9 +19,10 @@ OWNED = {"run_step": "register_types", "verify": "register_checks"}
 
 
 class Impl(NamedTuple):
-    """A function marked with `@hookimpl`: the hook it implements and the options of the marker."""
+    """A function marked with `@hookimpl`: the hook it implements, its own name, and the options of the marker."""
 
     hook: str
+    name: str
     function: Any
     options: dict[str, Any]
 
@@ -45,7 +46,7 @@ def implementations(plugin: object) -> Iterator[Impl]:
         function = getattr(plugin, name, None)
         options = getattr(function, "runner_impl", None)
         if isinstance(options, dict) and inspect.isroutine(function):
-            yield Impl(options.get("specname") or name, function, options)
+            yield Impl(options.get("specname") or name, name, function, options)
 
 
 class Part:
@@ -65,10 +66,9 @@ def split(plugin: object) -> list[tuple[str, object]]:
     owned = {impl.hook for impl in impls if impl.hook in OWNED and not impl.wraps}
     if not any(impl.hook in owned and (impl.wraps or impl.options.get("specname")) for impl in impls):
         return [("", plugin)]
-    plain = {
-        impl.hook if impl.hook in OWNED else impl.function.__name__: impl.function for impl in impls if not impl.wraps
-    }
-    wrappers = {impl.function.__name__: impl.function for impl in impls if impl.wraps}
+    # Under the hook's name: an older pluggy looks there when it leaves a plugin out.
+    plain = {impl.hook if impl.hook in OWNED else impl.name: impl.function for impl in impls if not impl.wraps}
+    wrappers = {impl.name: impl.function for impl in impls if impl.wraps}
     return [("", Part(plain)), (":wrappers", Part(wrappers))] if wrappers else [("", Part(plain))]
 
 

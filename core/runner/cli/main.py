@@ -55,6 +55,8 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
+        if name not in COMMANDS:
+            args = [name, *take_early(ctx.obj, args[1:])]
         command = self.get_command(ctx, name)
         if command is None:
             known = [*COMMANDS, *plugin_commands(ctx.obj)]
@@ -83,6 +85,26 @@ class Group(click.Group):
             + _EXAMPLE
             + "\n\nrunner COMMAND --help says more about one. Options may stand after the command.\n"
         )
+
+
+def take_early(inv: Invocation, args: list[str]) -> list[str]:
+    """Obey `-p` and `-C` among the words after an unknown command → the other words.
+
+    They decide which plugins there are, so they can't wait until the command is known.
+    """
+    rest: list[str] = []
+    words = list(args)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*rest, word, *words]
+        if word[:2] not in ("-p", "-C") or (len(word) == 2 and not words):
+            rest.append(word)
+        elif word[:2] == "-p":
+            inv.switches.append(word[2:] or words.pop(0))
+        else:
+            inv.change_folder(word[2:] or words.pop(0))
+    return rest
 
 
 def plugin_commands(inv: Invocation) -> dict[str, click.Command]:
