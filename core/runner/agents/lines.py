@@ -83,7 +83,7 @@ class JsonLines:
     def _salvage(self, text: str) -> list[dict[str, Any]]:
         """Objects of a line that is not one: glued together, after other text, or one inside another."""
         found: list[dict[str, Any]] = []
-        place = 0
+        place = last = 0
         for _ in range(_TRIES):
             match = _OBJECT.search(text, place)
             if match is None:
@@ -93,17 +93,18 @@ class JsonLines:
             except (ValueError, RecursionError):
                 place = match.start() + 1
                 continue
-            if not isinstance(value, dict) or self._mark not in value:
-                place = end
-                continue
-            before, after = text[: match.start()], text[end:]
-            if before.lstrip().startswith("{") and not found:
-                outer = _decode(before + after)
-                if isinstance(outer, dict):
-                    return [value, outer]
-                if not after.strip():
-                    self._torn = before
-            found.append(value)
+            if isinstance(value, dict) and self._mark in value:
+                found.append(value)
+                before, after = text[last : match.start()].lstrip(), text[end:]
+                if before.startswith("{"):
+                    outer = _decode(before + after)
+                    if isinstance(outer, dict):
+                        return [*found, outer]
+                    if not after.strip():
+                        self._torn = before
+                last = end
+            elif not text[last : match.start()].strip():
+                last = end
             place = end
         return found
 

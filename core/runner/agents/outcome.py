@@ -48,7 +48,7 @@ def outcome(
             return Decision(named, summary.retry_at, _last(summary.text) or _last(stderr))
     if summary.question:
         return Decision("needs_human", None, summary.question)
-    if summary.denied and summary.tools <= len(summary.denied):
+    if summary.denied and 0 < summary.tools <= len(summary.denied):
         return Decision(
             "awaiting_permission", None, f"it was not allowed to use {', '.join(sorted(set(summary.denied)))}"
         )

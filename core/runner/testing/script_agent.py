@@ -245,7 +245,7 @@ def _closing(text: str, start: int, name: str) -> int:
         close = text.find("]]", place)
         if close < 0:
             return len(text)
-        inner = _OPEN.search(text, place, close)
+        inner = _OPEN.search(text, place, close + 2)
         if inner is None:
             return close
         place = inner.end() if inner[3] == "]]" else _closing(text, inner.end(), inner[1]) + 2
