@@ -25,8 +25,8 @@ class Rule:
     """One format.
 
     `anchors`: literals of which one begins every key. `needs`: bytes, and perhaps a literal that all
-    anchors share, without which there is no key and no need to look for an anchor. `regex` matches a
-    whole key, of which group 1, if there is one, is the part to hide; it starts with a literal, which
+    anchors share, without which there is no key and no need to look for an anchor. `regex` matches the
+    least of a key, of which group 1, if there is one, is the part to hide; it starts with a literal, which
     lets `re` skip. `more`: the class of what goes on with an already complete key. `partial` matches
     what may be the beginning of a key at the very end of the data. Expressions are compiled when an
     anchor turns up for the first time, which for most of them is never.
@@ -49,26 +49,32 @@ class Rule:
         self._regex = regex
         self._more = more + b"*" if more else None
 
-    def find(self, buf: bytearray, start: int, end: int, seek: Seek) -> list[tuple[int, int]]:
-        """The part to hide of every key that is complete in `buf[start:end]`, some perhaps twice.
+    def find(self, buf: bytearray, start: int, end: int, seek: Seek) -> list[tuple[int, int, bool]]:
+        """What to hide of every key in `buf[start:end]`: from where, to where, and whether it may go on after `end`.
 
-        Going from anchor to anchor is fastest where they are rare, `re` where they are many.
+        Going from anchor to anchor is fastest where they are rare, `re` where they are many. Keys may
+        overlap (the end of one may be the beginning of the next), and one may be found twice.
         """
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, bool]] = []
         for anchor in self.anchors:
             position = first = seek(anchor, start)
-            tries = 0
+            tries, many = 0, False
             while position >= 0:
                 regex = re.compile(self._regex)
-                group = regex.groups
-                tries += 1
-                if tries > _TRIES and position - first < tries * _SPARSE:
-                    found += [(match.start(group), match.end()) for match in regex.finditer(buf, position, end)]
-                    break
-                match = regex.match(buf, position, end)
+                match = (regex.search if many else regex.match)(buf, position, end)
                 if match:
-                    found.append((match.start(group), match.end()))
-                position = seek(anchor, match.end() if match else position + 1)
+                    stop, goes_on = self.extend(buf, match.end(), end)
+                    found.append((match.start(regex.groups), stop, goes_on))
+                    # What begins before that ends before `stop` too.
+                    position = max(match.start() + 1, stop - (match.end() - match.start()))
+                elif many:
+                    break
+                else:
+                    position += 1
+                tries += 1
+                many = many or (tries > _TRIES and position - first < tries * _SPARSE)
+                if not many:
+                    position = seek(anchor, position)
         return found
 
     def extend(self, buf: bytearray, start: int, end: int) -> tuple[int, bool]:
@@ -113,7 +119,7 @@ def chain(literal: bytes, rest: bytes = b"") -> bytes:
 
 def _simple(prefix: bytes, cls: bytes, least: int, needs: bytes, hint: bytes | None = None) -> Rule:
     """A key that is a literal prefix and at least `least` characters of a class."""
-    regex = re.escape(prefix) + cls + b"{%d,}" % least
+    regex = re.escape(prefix) + cls + b"{%d}" % least
     partial = chain(prefix, cls + b"{0,%d}" % least)
     return Rule(prefix, needs=needs, regex=regex, more=cls, partial=partial, hint=hint)
 
@@ -123,7 +129,7 @@ RULES = (
         b"sk-",
         needs=b"-",
         # Words that end in "sk" (task-, disk-, risk-) have a vowel before it; keys have not.
-        regex=rb"sk-(?:(?<![aeiou]sk-)[A-Za-z0-9_-]{16,}|(?:ant|proj|svcacct|admin)-[A-Za-z0-9_-]{16,})",
+        regex=rb"sk-(?:(?<![aeiou]sk-)[A-Za-z0-9_-]{16}|(?:ant|proj|svcacct|admin)-[A-Za-z0-9_-]{16})",
         more=_WORD,
         partial=chain(b"sk-", rb"[A-Za-z0-9_-]{0,24}"),
     ),
@@ -131,7 +137,7 @@ RULES = (
         *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"),
         needs=b"_",
         hint=b"gh",
-        regex=rb"gh[pousr]_[A-Za-z0-9]{16,}",
+        regex=rb"gh[pousr]_[A-Za-z0-9]{16}",
         more=_ALNUM,
         partial=chain(b"gh", rb"(?:[pousr](?:_[A-Za-z0-9]{0,16})?)?"),
     ),
@@ -143,7 +149,7 @@ RULES = (
     Rule(
         b"xox",
         needs=b"x-",
-        regex=rb"xox[abeprs]-[A-Za-z0-9-]{10,}",
+        regex=rb"xox[abeprs]-[A-Za-z0-9-]{10}",
         more=rb"[A-Za-z0-9-]",
         partial=chain(b"xox", rb"(?:[abeprs](?:-[A-Za-z0-9-]{0,10})?)?"),
     ),
@@ -152,14 +158,14 @@ RULES = (
     Rule(
         b"earer ",  # Bearer or bearer
         needs=b" ",
-        regex=rb"earer {1,4}([A-Za-z0-9._~+/=-]{16,})",
+        regex=rb"earer {1,4}([A-Za-z0-9._~+/=-]{16})",
         more=rb"[A-Za-z0-9._~+/=-]",
         partial=chain(b"earer ", rb" {0,3}[A-Za-z0-9._~+/=-]{0,16}"),
     ),
     Rule(
         b"eyJ",
         needs=b"J.",
-        regex=rb"eyJ" + _WORD + rb"{8,%d}+\.eyJ" % _JWT_HEADER + _WORD + rb"{4,}",
+        regex=rb"eyJ" + _WORD + rb"{8,%d}+\.eyJ" % _JWT_HEADER + _WORD + rb"{4}",
         more=rb"[A-Za-z0-9_.-]",
         partial=chain(b"eyJ"),
     ),

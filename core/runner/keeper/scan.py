@@ -52,8 +52,7 @@ class Secrets:
                     position = seek(literal, position + 1)
         for rule in RULES:
             if contains.all(rule.needs):
-                for first, complete in rule.find(buf, start, end, seek):
-                    stop, goes_on = rule.extend(buf, complete, end)
+                for first, stop, goes_on in rule.find(buf, start, end, seek):
                     spans.append(Span(first, stop, [(rule, stop)] if goes_on else []))
         for pattern in self.user:
             spans += [Span(m.start(), m.end()) for m in pattern.finditer(buf, start, end) if m.end() > m.start()]
@@ -164,7 +163,7 @@ class Redactor:
         if self._inside and last is not None:
             self._covered = max(0, last.end - hold)
             self._open = [(rule, stop - hold) for rule, stop in dict.fromkeys(last.open)]
-        elif position < hold:
+        if position < hold:
             out.append(view[position:hold])
         self.head = bytes(view[hold - 1 : end])
         return out
