@@ -76,7 +76,7 @@ def _near(root: Path, path: str) -> str | None:
 
     folder = os.path.dirname(path)
     try:
-        names = os.listdir(os.path.join(root, folder))
+        names = [name for name in os.listdir(os.path.join(root, folder)) if name != os.path.basename(path)]
     except OSError:
         return None
     found = difflib.get_close_matches(os.path.basename(path), names, n=1, cutoff=0.7)
