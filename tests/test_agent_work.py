@@ -59,9 +59,8 @@ def test_red_then_repair_then_green_and_the_branch_holds_the_fix(broken: Path, r
     assert git(broken, "show", f"runner/{id}:calc.py") == "def add(a, b):\n    return a + b"
     assert git(broken, "rev-parse", "--abbrev-ref", "HEAD") == "main"
     assert git(broken, "status", "--porcelain", "--", "calc.py", "test_calc.py") == ""
-    verdicts = []
-    for folder in sorted(Path(task["result"]["folder"]).parent.iterdir()):
-        verdicts.append(json.loads((folder / "verdicts.json").read_text()))
+    attempts = sorted(Path(task["result"]["folder"]).parent.iterdir())
+    verdicts = [json.loads((folder / "verdicts.json").read_text()) for folder in attempts]
     assert [v["ok"] for attempt in verdicts for v in attempt if v["evidence"]["check"] == "command"] == [False, True]
     red = next(v for v in verdicts[0] if v["evidence"]["check"] == "command")
     assert any(Path(str(value)).exists() for value in red["evidence"].values() if str(value).startswith("/"))
