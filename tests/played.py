@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner import host
 from runner.app import App
-from runner.model import Claim, Worker
+from runner.ids import new_id
+from runner.model import Claim, NewTask, Worker
 from runner.project import find_project
 from runner.store import (
     ClaimTasks,
@@ -16,6 +17,8 @@ from runner.store import (
     Release,
     Settle,
     StartAttempt,
+    SubmitTasks,
+    Tick,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ class Played:
         self.store.commit([Register(worker=self.worker)])
 
     def claim(self, limit: int = 1) -> list[Claim]:
-        claims: list[Claim] = self.store.commit([ClaimTasks(worker=self.worker, limit=limit)])[0]
+        # As a worker does: what became due or free is promoted before the claim.
+        claims: list[Claim] = self.store.commit([Tick(), ClaimTasks(worker=self.worker, limit=limit)])[1]
         return claims
 
     def start(self, claim: Claim, agent: str | None = None) -> int:
@@ -91,3 +95,15 @@ class Played:
 
     def close(self) -> None:
         self.app.close()
+
+
+def add(project: Path, *, count: int = 1, **values: object) -> list[str]:
+    """Put tasks into the queue → their ids, oldest first."""
+    with App.open(project) as app:
+        given: dict[str, object] = {"type": "hello", "payload": {"prompt": "Say hello"}, **values}
+        tasks = tuple(
+            NewTask(**{"id": new_id(), "project": app.project_id, **given})  # type: ignore[arg-type]
+            for _ in range(count)
+        )
+        app.store.commit([SubmitTasks(tasks=tasks)])
+    return [task.id for task in tasks]

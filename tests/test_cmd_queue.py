@@ -9,27 +9,13 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from played import Played
-
-from runner.app import App
-from runner.ids import new_id
-from runner.model import NewTask
-from runner.store import SubmitTasks
+from played import Played, add
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Runner
-
-
-def add(project: Path, *, count: int = 1, **values: object) -> list[str]:
-    """Put tasks into the queue → their ids, oldest first."""
-    with App.open(project) as app:
-        given: dict[str, object] = {"type": "hello", "payload": {"prompt": "Say hello"}, **values}
-        tasks = tuple(NewTask(id=new_id(), project=app.project_id, **given) for _ in range(count))  # type: ignore[arg-type]
-        app.store.commit([SubmitTasks(tasks=tasks)])
-    return [task.id for task in tasks]
 
 
 @pytest.fixture

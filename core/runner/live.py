@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runner import host
+from runner.host import alive, host_id
 
 if TYPE_CHECKING:
     from runner.model import Worker
@@ -17,4 +17,4 @@ def is_live(worker: Worker) -> bool:
     """Whether `worker` can be counted on. One of this boot and pid namespace is asked for by pid and start time."""
     if worker.heartbeat > LIVE_SECONDS:
         return False
-    return worker.host != host.host_id() or host.alive(worker.pid, worker.started)
+    return worker.host != host_id() or alive(worker.pid, worker.started)

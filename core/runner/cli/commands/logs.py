@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from runner import statuses
 from runner.cli import taskview
+from runner.cli.output import write_json
 from runner.errors import NotFound
 from runner.tasknames import find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runner.cli.invocation import Invocation
@@ -45,9 +46,10 @@ def command(inv: Invocation, id: str, follow: bool, attempt: int | None, stderr:
     task = find_task(store, id, inv.app().project_id)
     name = "stderr.log" if stderr else "stdout.log"
     if follow:
-        write = _writer(inv, name)
+        lines = _Lines(name.partition(".")[0])
         for n, data in _follow(inv, store, project.state, task.id, name, attempt, tail):
-            write(n, data)
+            lines.write(n, data) if inv.json else _raw(data)
+        lines.close()
         return
     chosen = _chosen(store, task, attempt)
     if chosen is None:
@@ -191,19 +193,29 @@ def _raw(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _writer(inv: Invocation, name: str) -> Callable[[int, bytes], None]:
-    """How followed bytes are shown: as they are, or one JSON line a line."""
-    if inv.format == "text":
-        return lambda n, data: _raw(data)
-    rest: dict[int, bytes] = {}
-    stream = name.partition(".")[0]
+class _Lines:
+    """Shows followed bytes as JSON lines, `{"attempt", "stream", "line"}`, whole lines only until the end."""
 
-    def line(n: int, data: bytes) -> None:
-        import json  # here: text needs none
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._attempt = 0
+        self._rest = b""
 
-        *whole, rest[n] = (rest.get(n, b"") + data).split(b"\n")
-        for one in whole:
-            value: dict[str, Any] = {"attempt": n, "stream": stream, "line": one.decode(errors="replace")}
-            _raw(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+    def write(self, n: int, data: bytes) -> None:
+        if n != self._attempt:
+            self.close()
+            self._attempt = n
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            self._show(line)
 
-    return line
+    def close(self) -> None:
+        """What had no end of line yet."""
+        if self._rest:
+            self._show(self._rest)
+            self._rest = b""
+
+    def _show(self, line: bytes) -> None:
+        text = line.decode(errors="replace")
+        write_json({"attempt": self._attempt, "stream": self._stream, "line": text}, lines=True)
+        sys.stdout.flush()

@@ -1,0 +1,244 @@
+"""`runner show` and `runner why`, called as a program; the stories themselves as a library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from played import Played, add
+
+from runner import why
+from runner.app import App
+from runner.model import Lane, Worker
+from runner.store import Facts, PutLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Runner
+
+RED = {"ok": False, "summary": "weighs: 3, not 5", "evidence": {"check": "weighs", "value": 5}}
+GREEN = {"ok": True, "summary": "it is there", "evidence": {"check": "file_exists", "value": "a"}}
+
+
+@pytest.fixture
+def played(project: Path) -> Iterator[Played]:
+    played = Played(project)
+    yield played
+    played.close()
+
+
+def told(runner: Runner, id: str) -> dict[str, Any]:
+    value: dict[str, Any] = runner.ok("why", id, "--format", "json").json
+    return value
+
+
+def kinds(runner: Runner, id: str) -> list[str]:
+    return [reason["kind"] for reason in told(runner, id)["reasons"]]
+
+
+# -- show
+
+
+def test_show_has_the_task_its_attempts_and_their_verdicts(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project, priority=2, key="k", requires=())
+    [claim] = played.claim()
+    n = played.start(claim, agent="cook")
+    folder = played.folder(id, n)
+    played.finish(claim, n, "check_failed", {"summary": "too light", "verdicts": [RED, GREEN]})
+    second = played.start(claim, agent="cook")
+    played.finish(claim, second, "ok", {"summary": "baked", "verdicts": [GREEN]})
+    played.settle(claim, "ok", {"summary": "baked", "verdicts": [GREEN], "branch": "runner/x"})
+    value = runner.ok("show", id, "--format", "json").json
+    assert (value["status"], value["outcome"], value["attempts"], value["attempt"]) == ("done", "ok", 1, 2)
+    assert [a["outcome"] for a in value["history"]] == ["check_failed", "ok"]
+    assert value["history"][0]["verdicts"][0]["check"] == "weighs"
+    assert value["history"][0]["folder"] == str(folder)
+    assert value["history"][1]["folder"] is None
+    text = runner.ok("show", id).stdout
+    for part in ("done", "priority", "too light", "ok  file_exists: it is there", "runner/x", "cook"):
+        assert part in text
+
+
+@pytest.mark.parametrize("command", ["show", "why", "logs"])
+def test_a_task_that_is_not_there_is_exit_2(project: Path, runner: Runner, command: str) -> None:
+    ended = runner(command, "zzz")
+    assert (ended.code, ended.stderr) == (2, "error: no task 'zzz'\nhint: see: runner queue --all\n")
+    assert runner(command, "zzz", "--format", "json").error["code"] == "not_found"
+    assert runner(command, "").code == 2
+
+
+def test_an_id_may_be_the_start_of_one_or_must_be_longer(project: Path, runner: Runner) -> None:
+    add(project, id="abc1")
+    add(project, id="abd2")
+    assert runner.ok("show", "abc", "--format", "json").json["id"] == "abc1"
+    assert runner.ok("show", "ABC", "--format", "json").json["id"] == "abc1"
+    ended = runner("show", "ab")
+    assert ended.code == 2
+    assert "abc1 (pending)" in ended.stderr
+    assert "abd2 (pending)" in ended.stderr
+    add(project, id="ab")
+    assert runner.ok("show", "ab", "--format", "json").json["id"] == "ab"
+
+
+# -- why: what a task waits for
+
+
+def test_why_names_the_parents_that_are_not_done(project: Path, runner: Runner, played: Played) -> None:
+    [parent] = add(project)
+    [child] = add(project, after=(parent,))
+    assert f"task {parent} must be done first; it is pending" in told(runner, child)["summary"]
+    played.run("check_failed")
+    value = told(runner, child)
+    assert value["reasons"][0]["text"] == f"task {parent} must be done first; it is failed"
+    assert f"runner retry {parent}" in value["commands"]
+
+
+def test_why_names_the_task_that_holds_the_limit_key(project: Path, runner: Runner) -> None:
+    [first] = add(project, limit_key="oven")
+    [second] = add(project, limit_key="oven")
+    value = told(runner, second)
+    assert value["status"] == "blocked"
+    assert value["reasons"] == [
+        {
+            "kind": "limit_key",
+            "text": f"task {first} goes first: one at a time with limit key 'oven'",
+            "task": first,
+            "key": "oven",
+        }
+    ]
+
+
+def test_why_names_the_task_that_holds_the_work_unit(project: Path, runner: Runner) -> None:
+    [first] = add(project, unit="wu-1")
+    [second] = add(project, unit="wu-1")
+    assert told(runner, second)["summary"] == f"it waits: {first} holds work unit 'wu-1'"
+
+
+def test_why_tells_when_a_scheduled_task_is_due(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project, not_before=4102444800.0)
+    assert kinds(runner, id) == ["not_before"]
+    assert told(runner, id)["reasons"][0]["until"] == "2100-01-01T00:00:00.000Z"
+
+
+def test_why_tells_that_an_account_is_parked(project: Path, runner: Runner, played: Played) -> None:
+    [first] = add(project, account="kitchen")
+    played.run("rate_limited", retry_at=4102444800.0)
+    assert "account 'kitchen' is parked until 2100-01-01" in told(runner, first)["summary"]
+    [second] = add(project, account="kitchen")
+    assert kinds(runner, second)[0] == "parked"
+
+
+def test_why_tells_that_no_worker_runs(project: Path, runner: Runner) -> None:
+    [id] = add(project)
+    value = told(runner, id)
+    assert value["summary"] == "it waits: no worker is running"
+    assert value["commands"] == ["runner work --drain"]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "text"),
+    [
+        ({"requires": ("agent:cook",)}, "capability", "no live worker with capability 'agent:cook'"),
+        ({"machine": "mini"}, "machine", "no live worker on machine 'mini' (live: box)"),
+        ({"type": "bake"}, "type", "no live worker runs type 'bake' (live: box)"),
+    ],
+)
+def test_why_tells_what_the_live_workers_lack(
+    project: Path, runner: Runner, played: Played, task: dict[str, Any], kind: str, text: str
+) -> None:
+    [id] = add(project, **task)
+    [reason] = told(runner, id)["reasons"]
+    assert (reason["kind"], reason["text"]) == (kind, text)
+
+
+def test_why_tells_that_no_single_worker_offers_all_that_is_needed() -> None:
+    lane = Lane(1, "p", None, "hello", None, ("a", "b"))
+    workers = [Worker(x, x, (x,), ("hello",), (x,), "p", 1, "h", 1, "s", heartbeat=1.0) for x in ("a", "b")]
+    reasons = why._nobody_fits(lane, workers)
+    assert [reason.text for reason in reasons] == ["no single live worker offers 'a', 'b' together"]
+
+
+def test_why_tells_that_a_limit_is_reached_and_who_is_ahead(project: Path, runner: Runner, played: Played) -> None:
+    played.store.commit([PutLimits(limits={"type:hello": 1}, project=played.project.id)])
+    first, second, third = (add(project)[0] for _ in range(3))
+    assert kinds(runner, third) == ["ahead"]
+    assert told(runner, third)["reasons"][0]["ahead"] == 2
+    assert told(runner, first)["summary"].startswith("it is next: played-1 can take it")
+    played.claim()
+    assert kinds(runner, second) == ["limit"]
+    assert told(runner, second)["reasons"][0] | {"text": ""} == {
+        "kind": "limit",
+        "text": "",
+        "limit": "type:hello",
+        "held": 1,
+        "max": 1,
+    }
+
+
+# -- why: who holds it, and how it ended
+
+
+def test_why_tells_who_holds_a_task_and_until_when(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    played.start(claim)
+    value = told(runner, id)
+    assert value["summary"].startswith("worker played-1 on box: attempt 1 runs for ")
+    assert value["reasons"][0]["epoch"] == 1
+    assert "lease until" in value["reasons"][0]["text"]
+    assert value["claim"]["lease_until"].endswith("Z")
+    runner.ok("cancel", id)
+    assert [reason["kind"] for reason in told(runner, id)["reasons"]] == ["held", "cancel"]
+
+
+def test_why_tells_the_question_and_how_to_answer_it(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    played.run("needs_human", question="Rye or wheat?")
+    value = told(runner, id)
+    assert value["summary"] == "it waits for a person: Rye or wheat?"
+    assert value["commands"][0] == f'runner resolve {id} pending --answer "…"'
+
+
+def test_why_tells_how_a_task_came_to_its_end(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    n = played.start(claim, agent="cook")
+    folder = played.folder(id, n)
+    body = {"summary": "too light", "verdicts": [RED, GREEN]}
+    played.finish(claim, n, "check_failed", body)
+    played.settle(claim, "check_failed", body)
+    value = told(runner, id)
+    assert value["summary"].endswith("after 1 attempt, outcome check_failed: too light")
+    assert [reason["text"] for reason in value["reasons"]] == ["weighs: 3, not 5"]
+    assert {"task.submitted", "task.claimed", "task.settled"} <= {event["kind"] for event in value["events"]}
+    text = runner.ok("why", id).stdout
+    for part in ("claimed by played-1 (epoch 1)", "attempt 1 by cook on played-1: check_failed", str(folder)):
+        assert part in text
+    assert "RED weighs: 3, not 5" in text
+    assert f"runner retry {id}" in text
+
+
+def test_why_tells_of_interruptions_and_late_evidence(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    played.start(claim)
+    played.release(claim)
+    text = runner.ok("why", id).stdout
+    assert "handed back by played-1" in text
+    assert "lost_claim" in text
+
+
+def test_every_status_has_a_story(project: Path, played: Played) -> None:
+    from dataclasses import replace
+
+    from runner.statuses import STATUSES
+
+    [id] = add(project)
+    with App.open(project) as app:
+        task = app.store.queue.get(id)
+    assert task is not None
+    for status in STATUSES:
+        story = why.explain(replace(task, status=status), Facts(), [], [], now=task.created_at + 5)
+        assert story.summary, status
