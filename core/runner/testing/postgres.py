@@ -46,8 +46,11 @@ _GUARD = 'cat >/dev/null; "$0" stop -s -m immediate -D "$1" >/dev/null 2>&1; rm 
 class Server:
     """One running server. `url(name)` names a database; all of them go with the server."""
 
-    def __init__(self, programs: Path, root: Path, owner: Mapping[str, Any]) -> None:
+    def __init__(
+        self, programs: Path, root: Path, owner: Mapping[str, Any], settings: Mapping[str, str] | None = None
+    ) -> None:
         self.programs = programs
+        self.settings = {**_SETTINGS, **(settings or {})}
         self.root = root
         self.data = root / "data"
         self._owner = owner
@@ -88,7 +91,7 @@ class Server:
         self._call("initdb", "-D", self.data, "-U", "postgres", "-E", "utf8", "-A", "trust", "--no-locale", "--no-sync")
 
     def start(self) -> None:
-        settings = " ".join(f"-c {key}='{value}'" for key, value in _SETTINGS.items())
+        settings = " ".join(f"-c {key}='{value}'" for key, value in self.settings.items())
         options = f"{settings} -c unix_socket_directories='{self.root}'"
         self._call("pg_ctl", "start", "-w", "-s", "-t", "60", "-D", self.data, "-l", self.root / "log", "-o", options)
 
@@ -134,24 +137,27 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(version: int = 18) -> Iterator[Server]:
-    """A running server of PostgreSQL 16 or 18, stopped and removed at the end."""
-    server = launch(version)
+def serve(version: int = 18, settings: Mapping[str, str] | None = None, folder: str | None = None) -> Iterator[Server]:
+    """A running server of PostgreSQL 16 or 18, stopped and removed at the end.
+
+    `settings` override those made for tests, which trade safety for speed. `folder` (a short path) holds its data.
+    """
+    server = launch(version, settings, folder)
     try:
         yield server
     finally:
         server.close()
 
 
-def launch(version: int = 18) -> Server:
+def launch(version: int = 18, settings: Mapping[str, str] | None = None, folder: str | None = None) -> Server:
     """As `serve`, for callers that close it themselves."""
     owner = _owner()
-    root = Path(tempfile.mkdtemp(prefix="runner-pg-", dir=_base()))
+    root = Path(tempfile.mkdtemp(prefix="runner-pg-", dir=folder or _base()))
     try:
         if owner:
             os.chown(root, owner["user"], owner["group"])
         programs = _reachable(_programs(version), root, owner)
-        server = Server(programs, root, owner)
+        server = Server(programs, root, owner, settings)
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         raise
