@@ -40,14 +40,15 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "checks_git_changed": ("register_checks", "verify"),
     "checks_output_contains": ("register_checks", "verify"),
     "claiming": ("claim",),
-    "postgres_store": ("open_store",),
     "repair": ("repair",),
     "routing": ("configure", "route"),
     "sqlite_store": ("open_store",),
+    "postgres_store": ("open_store",),
 }
 """The built-in plugins: modules of `runner_plugins`, each with the hooks it implements (plain functions).
 
-A line here is all that a new one takes. The module is imported when one of its hooks is first called.
+A line here is all that a new one takes. The module is imported when one of its hooks is first called;
+of several that implement a hook, the first here is asked first, after everybody else's.
 """
 
 
