@@ -52,13 +52,13 @@ class Listener:
             return ""
         try:
             while not self._ended.is_set():
+                # Notices that came along with earlier input are not announced by the socket again.
+                heard = self._drain(look)
                 if self._connection is None:
                     self._seek()
                 watched: list[Any] = [self._hear]
                 if self._connection is not None:
                     watched.append(self._connection.fileno())
-                # Notices that came along with earlier input are not announced by the socket again.
-                heard = self._drain(look)
                 if not heard and select.select(watched, [], [], max(0.0, end - time.monotonic()))[0]:
                     heard = self._drain(look)
                 for kind in ("cancel", "work", "wake"):

@@ -4,13 +4,14 @@ Everything here happens to programs that the caller started; nothing is patched 
 """
 
 from runner.testing.faults.clock import skewed
-from runner.testing.faults.crew import Crew, Member, Torment, pids_with
+from runner.testing.faults.crew import WORK, Crew, Member, Torment, pids_with
 from runner.testing.faults.damage import damage_header, damage_pages, set_version, truncate
 from runner.testing.faults.disk import SmallDisk
 from runner.testing.faults.locks import holds_write_lock, stop_in_write, wait_stopped
 from runner.testing.faults.privilege import without_override
 
 __all__ = [
+    "WORK",
     "Crew",
     "Member",
     "SmallDisk",
