@@ -49,7 +49,22 @@ def test_tracked_untracked_and_ignored_files_are_kept(lab: Lab, work: Workspace)
 
 
 def test_odd_names_are_kept(lab: Lab, work: Workspace) -> None:
-    names = ["a b", "new\nline", "tab\t", '"quoted"', '"half\n', "back\\slash", "ü", "-rf", " lead", "trail ", "*", ":(top)x", "a\rb", "~"]
+    names = [
+        "a b",
+        "new\nline",
+        "tab\t",
+        '"quoted"',
+        '"half\n',
+        "back\\slash",
+        "ü",
+        "-rf",
+        " lead",
+        "trail ",
+        "*",
+        ":(top)x",
+        "a\rb",
+        "~",
+    ]
     put(work.path, **{f"odd/{name}": name for name in names}, **dict.fromkeys(names, "x"))
     raw = os.fsencode(work.path) + b"/\xff\xfe-not-utf8"
     with open(raw, "wb") as file:
@@ -59,7 +74,10 @@ def test_odd_names_are_kept(lab: Lab, work: Workspace) -> None:
 
 
 def test_bytes_are_kept_as_they_are_whatever_git_would_convert(lab: Lab) -> None:
-    put(lab.repo, **{".gitattributes": "*.txt text eol=crlf\n*.id ident\n*.low filter=lower\n", "a.txt": "x\n", "k.id": "$Id$\n"})
+    put(
+        lab.repo,
+        **{".gitattributes": "*.txt text eol=crlf\n*.id ident\n*.low filter=lower\n", "a.txt": "x\n", "k.id": "$Id$\n"},
+    )
     lab.git("config", "filter.lower.clean", "tr A-Z a-z")
     lab.git("config", "core.autocrlf", "input")
     lab.git("add", "-A")
@@ -110,7 +128,9 @@ def test_git_finds_nothing_wrong_with_what_was_written(lab: Lab, work: Workspace
     shoot(work)
     (work.path / "many/3/3.txt").unlink()
     shoot(work)
-    done = subprocess.run(["git", "fsck", "--strict", "--full"], cwd=lab.repo, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "fsck", "--strict", "--full"], cwd=lab.repo, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
@@ -193,7 +213,7 @@ def test_collecting_garbage_loses_nothing(lab: Lab, work: Workspace) -> None:
 
 def test_a_file_over_the_cap_is_listed_and_left_out(lab: Lab) -> None:
     work = lab.open(1, caps=Caps(max_file=1000))
-    put(work.path, **{"small": "x" * 1000, "big": "x" * 1001})
+    put(work.path, small="x" * 1000, big="x" * 1001)
     shot = shoot(work)
     assert "small" in lab.files_of(shot.ref)
     assert "big" not in lab.files_of(shot.ref)
@@ -226,9 +246,12 @@ def test_over_the_total_cap_ignored_files_go_first_and_big_groups_before_small_o
 
 def test_a_long_list_of_what_is_left_out_is_summed_up_by_folder(lab: Lab) -> None:
     work = lab.open(1, caps=Caps(max_total=10))
-    put(work.path, **{f"deps/{n}/x": "x" * 100 for n in range(600)}, **{"top": "y" * 100})
+    put(work.path, **{f"deps/{n}/x": "x" * 100 for n in range(600)}, top="y" * 100)
     shot = shoot(work)
-    assert [(item.path, item.size, item.blocks) for item in shot.left_out] == [("deps/", 60_000, True), ("top", 100, True)]
+    assert [(item.path, item.size, item.blocks) for item in shot.left_out] == [
+        ("deps/", 60_000, True),
+        ("top", 100, True),
+    ]
     assert "600 files" in shot.left_out[0].reason
 
 
@@ -385,7 +408,7 @@ def test_a_failed_snapshot_says_why_leaves_its_mark_and_the_old_one(lab: Lab, wo
     put(work.path, **{"b.txt": "new"})
     objects = lab.repo / ".git/objects"
     os.rename(objects, lab.repo / ".git/objects-away")
-    with pytest.raises(SnapshotFailed, match="no snapshot of .* could be taken"):
+    with pytest.raises(SnapshotFailed, match="could be taken: git"):
         work.snapshot(1)
     os.rename(lab.repo / ".git/objects-away", objects)
     admin = Path(git("rev-parse", "--absolute-git-dir", cwd=work.path))

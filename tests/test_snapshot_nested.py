@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, git, make_lab, put, tree
 
 from runner.workspace import Caps, Snapshot, Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, git, make_lab, put
 
 from runner.errors import WorkspaceLost
-from runner.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runner.workspace import Workspace
 
 
 @pytest.fixture
@@ -169,5 +173,8 @@ def test_the_sentence_says_what_happened_and_what_to_do(lab: Lab) -> None:
     init_anew(work, lab)
     with pytest.raises(WorkspaceLost) as raised:
         work.check_identity()
-    assert raised.value.message == f"the worktree {work.path} holds a repository of its own instead of the runner's worktree"
+    assert (
+        raised.value.message
+        == f"the worktree {work.path} holds a repository of its own instead of the runner's worktree"
+    )
     assert "runner rescue" in raised.value.hint

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, git, make_lab, put
 
-from runner.workspace import Workspace
+if TYPE_CHECKING:
+    from runner.workspace import Workspace
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_a_file_that_became_a_folder_and_one_that_became_a_file(lab: Lab, work: 
     for path in (work.path / "src").iterdir():
         path.unlink()
     (work.path / "src").rmdir()
-    put(work.path, **{"src": "a file"})
+    put(work.path, src="a file")
     new = work.commit_leftovers("x")
     assert new is not None
     assert lab.files_of(new) == {".gitignore": b"*.log\n.env\n", "readme.md/now": b"a folder", "src": b"a file"}
@@ -126,9 +128,7 @@ def test_a_lock_that_a_killed_git_left_does_not_stop_it(lab: Lab, work: Workspac
     assert (admin / "index.lock-stale").read_bytes() == b"half an index"
 
 
-def test_a_person_without_a_name_gets_the_runner_s(
-    lab: Lab, work: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_person_without_a_name_gets_the_runner_s(lab: Lab, work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     put(work.path, **{"a.txt": "a"})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, git, make_lab
 
 from runner.errors import UsageError
 from runner.workspace import Base, locate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

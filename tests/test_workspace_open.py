@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, git, make_lab, put, tree
 
 from runner.errors import ConfigError, GitError, UsageError, WorkspaceLost
 from runner.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -204,7 +207,14 @@ def test_a_stale_claim_can_not_open_what_a_newer_one_works_in(lab: Lab) -> None:
 
 
 def test_hooks_of_the_repository_do_not_run(lab: Lab, tmp_path: Path) -> None:
-    for name in ("post-checkout", "pre-commit", "commit-msg", "post-commit", "reference-transaction", "post-index-change"):
+    for name in (
+        "post-checkout",
+        "pre-commit",
+        "commit-msg",
+        "post-commit",
+        "reference-transaction",
+        "post-index-change",
+    ):
         hook = lab.repo / ".git/hooks" / name
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran-$(basename $0)\nexit 1\n")
@@ -279,7 +289,9 @@ def test_a_commit_that_the_repository_lacks_is_one_sentence(lab: Lab) -> None:
         lab.open(1, base="1234567890" * 4)
 
 
-@pytest.mark.parametrize("unit", ["", "a/b", "..", "a..b", "-x", ".x", "a.lock", "a b", "a~1", "a^", "x" * 200, "a\n", "é", "a:b", "@{"])
+@pytest.mark.parametrize(
+    "unit", ["", "a/b", "..", "a..b", "-x", ".x", "a.lock", "a b", "a~1", "a^", "x" * 200, "a\n", "é", "a:b", "@{"]
+)
 def test_a_unit_whose_name_can_be_no_ref_is_refused(lab: Lab, unit: str) -> None:
     with pytest.raises(UsageError, match="can't name a work unit"):
         lab.open(1, unit=unit)

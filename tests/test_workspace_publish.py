@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, make_lab
 
 from runner.errors import Conflict, GitError, UsageError
 from runner.workspace import branch_ref, publish
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REF = branch_ref("u1")
 

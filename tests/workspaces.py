@@ -67,7 +67,9 @@ class Lab:
 
     def files_of(self, commit: str) -> dict[str, bytes]:
         """The files of a commit's tree as git itself gives them; symlinks as in `tree`."""
-        listed = subprocess.run(["git", "ls-tree", "-rz", commit], cwd=self.repo, capture_output=True, check=True).stdout
+        listed = subprocess.run(
+            ["git", "ls-tree", "-rz", commit], cwd=self.repo, capture_output=True, check=True
+        ).stdout
         found = {}
         for row in listed.split(b"\0"):
             if row:
@@ -83,7 +85,10 @@ def make_lab(top: Path) -> Lab:
     repo = top / "repo"
     repo.mkdir(parents=True)
     git("init", "-q", cwd=repo)
-    put(repo, **{"readme.md": "first\n", "src/main.py": "print(1)\n", "src/old.py": "old\n", ".gitignore": "*.log\n.env\n"})
+    put(
+        repo,
+        **{"readme.md": "first\n", "src/main.py": "print(1)\n", "src/old.py": "old\n", ".gitignore": "*.log\n.env\n"},
+    )
     git("add", "-A", cwd=repo)
     git("commit", "-qm", "first", cwd=repo)
     put(repo, **{"readme.md": "second\n"})

@@ -13,6 +13,7 @@ from runner.errors import Conflict, RunnerError, SnapshotFailed, WorkspaceLost
 from runner.workspace.blobs import Hasher
 from runner.workspace.copies import unkept_copies
 from runner.workspace.git import Git
+from runner.workspace.inuse import user_of
 from runner.workspace.leftout import LeftOut, size_text
 from runner.workspace.locks import hold
 from runner.workspace.marker import FAILED, Place, admin_of, identify, read_marker
@@ -69,7 +70,8 @@ def plan_clean(
 def remove(removal: Removal, *, leased: Callable[[str], bool] | None = None, caps: Caps | None = None) -> None:
     """Delete one worktree that the plan allows, after proving it again.
 
-    1. Nobody has it open (a lock of the machine), and `leased`, if given, says that nobody holds the unit.
+    1. Nobody has it open (a lock of the machine), no process works in it, and `leased`, if given, says that
+       nobody holds the unit.
     2. A snapshot is taken now, and holds everything (but of a worktree that was never handed to a task).
     3. The worktree is moved aside; still nothing in it differs from that snapshot.
     4. Git's administration of it and its files are deleted.
@@ -89,6 +91,9 @@ def remove(removal: Removal, *, leased: Callable[[str], bool] | None = None, cap
             place = identify(removal.path)
         except WorkspaceLost as error:
             raise _refused(removal.path, error.message) from None
+        user = user_of(removal.path)
+        if user:
+            raise _refused(removal.path, f"{user} works in it")
         _delete(place, caps or Caps())
     finally:
         lock.release()
@@ -98,7 +103,7 @@ def _delete(place: Place, caps: Caps) -> None:
     # Never handed out, so nobody's work is in it.
     if not place.marker.ready:
         return _drop(place, place.path)
-    photographer = Photographer(worktree_git(place), caps)
+    photographer = Photographer(worktree_git(place), caps, remember=True)
     try:
         shot = _snapshot(place, photographer)
     except SnapshotFailed as error:
@@ -110,7 +115,7 @@ def _delete(place: Place, caps: Caps) -> None:
     os.rename(place.path, aside)
     # From here on nobody finds it by its path; whoever wrote until now shows in this look.
     moved = Place(aside, place.admin, place.marker)
-    if not Photographer(worktree_git(moved), caps).matches(moved):
+    if not Photographer(worktree_git(moved), caps).matches(moved, photographer.looked):
         os.rename(aside, place.path)
         raise _refused(place.path, "something is still writing in it")
     _drop(place, aside)
@@ -168,7 +173,8 @@ class _Gate:
         if lock is None:
             return "a worker has it open"
         try:
-            return self._kept(identify(path))
+            user = user_of(path)
+            return f"{user} works in it" if user else self._kept(identify(path))
         finally:
             lock.release()
 

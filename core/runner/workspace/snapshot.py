@@ -47,12 +47,21 @@ class Snapshot:
     new: bool
 
 
-class Photographer:
-    """Takes the snapshots of one worktree; remembers what it saw, so that an unchanged file is not read again."""
+Stats = dict[str, tuple[int, int, int, int, int]]
+"""Path in a part → what tells a change of the file there."""
 
-    def __init__(self, git: Git, caps: Caps) -> None:
+
+class Photographer:
+    """Takes the snapshots of one worktree; remembers what it saw, so that an unchanged file is not read again.
+
+    With `remember`, `looked` says how the files of the last snapshot were found.
+    """
+
+    def __init__(self, git: Git, caps: Caps, *, remember: bool = False) -> None:
         self.git = git
         self.caps = caps
+        self.looked: dict[str, Stats] = {}
+        self._remember = remember
         self._index: Index | None = None
         self._head: Head | None = None
 
@@ -62,11 +71,13 @@ class Photographer:
         head = self._read_head(place)
         return survey(place, self.git, head, self._known(place, refs), Hasher(head.commit), self.caps)
 
-    def matches(self, place: Place) -> bool:
-        """Whether the workspace holds just what its last snapshot does, every byte of it."""
+    def matches(self, place: Place, looked: dict[str, Stats]) -> bool:
+        """Whether the workspace holds just what its last snapshot does, untouched since it was `looked` at."""
         found = self.look(place)
         trees = load(place.admin).trees
         if found.torn() or any(item.blocks for item in found.left_out) or trees.keys() != {p.name for p in found.parts}:
+            return False
+        if looked != _stats(found):
             return False
         hasher = Hasher(place.marker.base)
         for part in found.parts:
@@ -113,6 +124,8 @@ class Photographer:
                 trees = {part.name: storer.entries(part) for part in found.parts}
                 if found.torn() and tries < _TRIES:
                     continue
+                if self._remember:
+                    self.looked = _stats(found)
                 writing = _Writing(place, ref, attempt, label, head, index, refs, found, trees)
                 return self._write(writing, importer)
             finally:
@@ -250,6 +263,13 @@ class _Writing:
             if part.files[path].private and part.base.get(path) != (known.mode, known.oid)
         ]
         return private if len(private) <= _PRIVATE else True
+
+
+def _stats(found: Survey) -> dict[str, Stats]:
+    return {
+        part.name: {path: (s.mode, s.size, s.mtime, s.ctime, s.inode) for path, s in part.files.items()}
+        for part in found.parts
+    }
 
 
 def _alike(entries: dict[str, Known], before: dict[str, Known] | None) -> bool:
