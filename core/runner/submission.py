@@ -18,7 +18,7 @@ from runner.taskspec import CheckReader, policy_for, policy_json
 from runner.who import submitter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.app import App
     from runner.model import JSON
@@ -57,13 +57,18 @@ class Submission:
         self._checks = CheckReader(app.checks)
         self._found: dict[str, str] = {}
 
-    def prepare(self, requests: Sequence[TaskRequest]) -> list[Prepared]:
+    def prepare(self, requests: Sequence[TaskRequest], seen: Callable[[int], None] | None = None) -> list[Prepared]:
         """Check every request and make its task; parents come before their children.
 
-        Raises UsageError that starts with the request's place. Nothing is written.
+        `seen` is told how many are checked. Raises UsageError that starts with the request's place.
+        Nothing is written.
         """
         ids = self._ids(requests)
-        prepared = [self._prepare(one, id, ids) for one, id in zip(requests, ids.of, strict=True)]
+        prepared: list[Prepared] = []
+        for request, id in zip(requests, ids.of, strict=True):
+            prepared.append(self._prepare(request, id, ids))
+            if seen is not None:
+                seen(len(prepared))
         return _parents_first(prepared, requests)
 
     def submit(self, prepared: Sequence[Prepared]) -> list[Submitted]:

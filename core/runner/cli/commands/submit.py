@@ -79,13 +79,33 @@ def command(inv: Invocation, /, source: str | None, dry_run: bool, **given: Any)
         if "prompt" in defaults or "payload" in defaults:
             raise UsageError("--from brings the tasks; a PROMPT or --payload can't be given beside it")
         requests = _read(source, defaults)
-    prepared = submission.prepare(requests)
+    with _Progress(len(requests), quiet=inv.quiet) as progress:
+        prepared = submission.prepare(requests, progress.seen)
     if dry_run:
         _show_plan(inv, prepared, single=source is None)
         return
-    if len(prepared) >= _MANY and sys.stderr.isatty():
-        inv.talk(f"{len(prepared)} tasks are checked; storing them")
     _show(inv, prepared, submission.submit(prepared), single=source is None)
+
+
+class _Progress:
+    """How many of many tasks are checked, on one line of a terminal; silent elsewhere."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self._total = total
+        self._shown = total >= _MANY and not quiet and sys.stderr is not None and sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def seen(self, count: int) -> None:
+        if self._shown and (count % 100 == 0 or count == self._total):
+            sys.stderr.write(f"\r{count} of {self._total} tasks checked")
+            sys.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
