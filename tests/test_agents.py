@@ -92,6 +92,11 @@ def test_a_format_is_read_by_the_agent_that_brings_its_reader() -> None:
         bind_readers({"script": SCRIPT, "b": Agent("b", "x", format="scrpt")})
 
 
+def test_a_format_that_nobody_reads_is_not_read_as_text() -> None:
+    with pytest.raises(ConfigError, match="nothing here reads the output format 'odd'"):
+        make_reader(Agent("a", "x", format="odd"))
+
+
 # Lines
 
 

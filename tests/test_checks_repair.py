@@ -21,7 +21,7 @@ SEAL = Verdict(False, "the gate was edited: conftest.py was added", {"check": "s
 
 
 def agent_step(**policy: Any) -> Step:
-    return Step("main", "agent_run", {"prompt": "do it"}, policy=Policy(**policy))
+    return Step("main", "agent_run", {"prompt": "do it"}, policy=Policy(**policy), key="abc123/main")
 
 
 def test_red_checks_go_back_to_the_agent_with_their_evidence() -> None:
@@ -122,7 +122,7 @@ def test_a_blocked_step_is_explained_to_a_person() -> None:
         "- 'out.txt' exists",
         "> do it",
         "> I did\n> all of it",
-        "runner resolve ID pending",
+        "`runner resolve abc123 pending`",
     ):
         assert words in report
     assert "--may-edit" not in report

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.engine.seal import Seal, broken, compare, take_seal, verdict
+from runner.engine.seal import Seal, broken, compare, digest, step_seal, take_seal, verdict
+from runner.errors import RunnerError
 from runner.model import Check, Policy
 
 PYTEST = "python -m pytest -q"
@@ -488,6 +489,27 @@ def test_a_seal_survives_being_written_down(repo: Path) -> None:
     write(repo, "conftest.py")
     write(repo, "tests/test_calc.py", "")
     assert broken(again, repo) == broken(taken, repo) != []
+
+
+def test_a_retry_has_the_seal_of_the_first_attempt(repo: Path, tmp_path: Path) -> None:
+    path, checks = tmp_path / "run" / "seal.json", [Check("command", PYTEST)]
+    first = step_seal(path, repo, checks, Policy())
+    write(repo, "tests/test_calc.py", "def test(): pass\n")
+    again = step_seal(path, repo, checks, Policy(), known=digest(first))
+    assert again == first
+    assert broken(again, repo) == ["the gate was edited: tests/test_calc.py changed"]
+
+
+def test_a_kept_seal_that_was_replaced_or_broken_is_not_believed(repo: Path, tmp_path: Path) -> None:
+    path, checks = tmp_path / "seal.json", [Check("command", PYTEST)]
+    known = digest(step_seal(path, repo, checks, Policy()))
+    write(repo, "tests/test_calc.py", "def test(): pass\n")
+    path.unlink()
+    with pytest.raises(RunnerError, match="is not the one that was taken"):
+        step_seal(path, repo, checks, Policy(), known=known)
+    path.write_text("{}")
+    with pytest.raises(RunnerError, match="can't be read"):
+        step_seal(path, repo, checks, Policy())
 
 
 def test_hooks_of_a_linked_worktree_are_those_of_its_repository(repo: Path, tmp_path: Path) -> None:

@@ -119,6 +119,8 @@ def bind_readers(agents: Mapping[str, Agent]) -> dict[str, Agent]:
 
 
 def make_reader(agent: Agent) -> Reader:
-    """A new reader for one process of the agent; plain text when it has none."""
+    """A new reader for one process of the agent. `bind_readers` has given it the one of its format."""
+    if agent.reader is None and agent.format != "text":
+        raise ConfigError(f"agent '{agent.name}': nothing here reads the output format '{agent.format}'")
     reader: Reader = (agent.reader or TextReader)()
     return reader

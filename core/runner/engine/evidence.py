@@ -65,15 +65,15 @@ def blocked_report(step: Step, result: StepResult, verdicts: Sequence[Verdict]) 
     lines += ["## What the step was to do", "", *_payload(step.payload), ""]
     if result.output.strip():
         lines += ["## What it said at the end", "", *_quoted(result.output), ""]
-    lines += ["## What you can do", "", *_choices(sealed, red)]
+    lines += ["## What you can do", "", *_choices(step.key.partition("/")[0] or "ID", sealed)]
     return "\n".join(lines) + "\n"
 
 
-def _choices(sealed: bool, red: Sequence[Verdict]) -> list[str]:
+def _choices(task: str, sealed: bool) -> list[str]:
     out = [
-        "- `runner resolve ID pending`: try again, after a change by hand or with other instructions",
-        "- `runner resolve ID done`: accept the work as it is; that is kept as a person's verdict",
-        "- `runner resolve ID failed`: give up",
+        f"- `runner resolve {task} pending`: try again, after a change by hand",
+        f"- `runner resolve {task} done`: accept the work as it is; that is kept as a person's verdict",
+        f"- `runner resolve {task} failed`: give up",
     ]
     if sealed:
         out.append("- if editing these files is the job, submit it with `--may-edit GLOB`")

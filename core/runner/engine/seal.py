@@ -7,6 +7,7 @@ is named with `protect`.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from runner.engine.commands import Gate, gate_of
 from runner.engine.gates import TRICKS
 from runner.engine.scan import Scan, Scanner, fingerprint
 from runner.engine.sections import matters_when_added
+from runner.errors import RunnerError
+from runner.globs import matcher
 from runner.model import Verdict
 
 if TYPE_CHECKING:
@@ -226,8 +229,6 @@ def _above(root: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def _git(root: Path, may_edit: tuple[str, ...]) -> dict[str, str]:
-    from runner.globs import matcher
-
     exempt = matcher(may_edit)
     return {label: value for label, value in gitseal.prints(root).items() if not exempt(label.partition(":")[0])}
 
@@ -249,7 +250,41 @@ def _show(path: str) -> str:
 
 
 def digest(seal: Seal) -> str:
-    """A short name of the seal's content, for events and evidence."""
-    import json
+    """A short name of the seal's content, for results and events."""
+    return hashlib.sha256(_text(seal).encode()).hexdigest()[:16]
 
-    return hashlib.sha256(json.dumps(seal.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+def step_seal(
+    path: Path,
+    workspace_root: Path,
+    checks: Sequence[Check],
+    policy: Policy,
+    *,
+    cwd: Path | None = None,
+    known: str | None = None,
+) -> Seal:
+    """The seal of a step: the one taken before its first attempt, kept in `path`; a new one when there is none.
+
+    A retry keeps the tree, so a seal of its own would bless what the attempt before it edited. `known` is
+    the `digest` that an earlier attempt's result holds: a kept seal that has another raises RunnerError.
+    """
+    try:
+        kept = Seal.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        kept = take_seal(workspace_root, checks, policy, cwd=cwd)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(_text(kept), encoding="utf-8", errors="surrogateescape")
+        os.replace(part, path)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise RunnerError(f"the seal {path} can't be read: {error}", _UNTRUSTED) from None
+    if known is not None and digest(kept) != known:
+        raise RunnerError(f"the seal {path} is not the one that was taken", _UNTRUSTED)
+    return kept
+
+
+_UNTRUSTED: Final = "look at the task's changes; `runner resolve ID done` accepts them"
+
+
+def _text(seal: Seal) -> str:
+    return json.dumps(seal.to_json(), sort_keys=True)
