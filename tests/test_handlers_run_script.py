@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -120,3 +122,14 @@ def test_its_schema_lets_the_runners_own_keys_pass() -> None:
     schema = HANDLER.spec.payload_model.model_json_schema()
     assert schema["patternProperties"] == {"^_": {}}
     assert schema["required"] == ["script"]
+
+
+@pytest.mark.parametrize("name", ["run_script", "agent_run"])
+def test_a_worker_that_loads_the_handlers_does_not_import_pydantic(name: str) -> None:
+    program = (
+        "import sys; from runner.handlers import HandlerFile; from runner.shipped import shipped;"
+        f"handler = HandlerFile(shipped('handlers') / '{name}.py', 'shipped').load(); before = 'pydantic' in sys.modules;"
+        "fields = sorted(handler.spec.payload_model.model_fields); print(before, 'pydantic' in sys.modules, fields)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False True [")

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class LazyModel:
-    """Stands for the pydantic model that `build` returns: every attribute is the model's own."""
+    """Stands for the pydantic model that `build` returns: what starts with `model_` is the model's own."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
         self.__dict__.update(_build=build, _lock=threading.Lock(), _model=None)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__pydantic_validator__":
-            raise AttributeError(name)  # what copying and inspecting look for: no reason to build
+        if not name.startswith("model_"):
+            raise AttributeError(name)  # pluggy, copying, inspecting ask everything for their marks: no reason to build
         with self._lock:
             if self._model is None:
                 self.__dict__["_model"] = self._build()
