@@ -144,7 +144,8 @@ class ClaimRequest:
 
     `limit`: how many tasks at most. `lanes`: ids of eligible lanes, None for all that fit the worker.
     `excluded_accounts`: accounts not to launch now. `settle`: finished work (ops with fences) that
-    is committed together with the claim. `lease`: seconds. `dead`: ids of workers proven dead.
+    is committed together with the claim. `lease`: seconds. `only`: ids of the tasks that are wanted and no
+    others (`runner run`).
     """
 
     limit: int
@@ -152,7 +153,7 @@ class ClaimRequest:
     excluded_accounts: tuple[str, ...] = ()
     settle: tuple[Any, ...] = ()
     lease: float = 300.0
-    dead: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Forget(Op):
 class ClaimTasks(Op):
     """Take up to `limit` pending tasks of the lanes that fit `worker` → list[Claim], lowest rank first.
 
-    `lanes` narrows to these lane ids. Each claim carries its task; its status is `claimed`, its epoch
+    `lanes` narrows to these lane ids; `only` names the tasks themselves, whatever their lanes. Each claim carries its task; its status is `claimed`, its epoch
     one more than before. Lanes of saturated types or accounts, and parked accounts, are left out.
     """
 
@@ -72,6 +72,7 @@ class ClaimTasks(Op):
     limit: int
     lanes: tuple[int, ...] | None = None
     excluded_accounts: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     lease: float = 300.0
 
 

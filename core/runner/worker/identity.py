@@ -48,7 +48,7 @@ def capabilities_of(app: App, machine: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def make_worker(app: App, *, machine: str, types: Sequence[str], slots: int, offers: Sequence[str] = ()) -> Worker:
+def make_worker(app: App, *, machine: str, types: Sequence[str], slots: int) -> Worker:
     """This process as the store will know it (keepers are added when they run)."""
     settings = app.config.machines.get(machine)
     names = (machine, *(settings.aliases if settings else ()))
@@ -57,7 +57,7 @@ def make_worker(app: App, *, machine: str, types: Sequence[str], slots: int, off
         machine=machine,
         names=tuple(dict.fromkeys(names)),
         types=types_of(app, types),
-        capabilities=(*capabilities_of(app, machine), *offers),
+        capabilities=capabilities_of(app, machine),
         project=app.project_id,
         slots=slots,
         host=host.host_id(),

@@ -52,7 +52,7 @@ class Work:
         slots: int,
         talk: Callable[[str], None],
         ended: Callable[[Ended], None],
-        offers: Sequence[str] = (),
+        only: Sequence[str] = (),
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._app = app
@@ -77,8 +77,9 @@ class Work:
         sweep()
         self._teller = Teller(app.hook.on_event, talk) if app.hook.on_event.get_hookimpls() else None
         self._retention = Retention(app.config.retention)
-        self._worker = make_worker(app, machine=machine, types=types, slots=self._room, offers=offers)
+        self._worker = make_worker(app, machine=machine, types=types, slots=self._room)
         self._writer = self._make_writer()
+        self._writer.only = tuple(only)
         self._slots = [self._make_slot(n) for n in range(self._room)]
         self._with_keepers()
 

@@ -76,6 +76,7 @@ class ClaimQueue:
                     limit=request.limit,
                     lanes=request.lanes,
                     excluded_accounts=request.excluded_accounts,
+                    only=request.only,
                     lease=request.lease,
                 )
             )
@@ -94,6 +95,7 @@ class Writer:
         self.worker = worker
         self.held: dict[tuple[str, int], Claim] = {}
         self.claiming = True
+        self.only: tuple[str, ...] = ()
         self.idle = threading.Event()
         self.error: BaseException | None = None
         self._trust = trust
@@ -185,7 +187,7 @@ class Writer:
     def _claim(self, asked: list[Asked], housekeeping: list[Op], free: int) -> list[Claim]:
         """One commit of everything, through the `claim` hook when there is room for more."""
         ops = [op for one in asked for op in one.ops]
-        request = ClaimRequest(limit=free, settle=(*ops, *housekeeping), lease=self._lease)
+        request = ClaimRequest(limit=free, settle=(*ops, *housekeeping), lease=self._lease, only=self.only)
         queue = ClaimQueue(self)
         sent = time.monotonic()
         claims: list[Claim] = []

@@ -20,6 +20,7 @@ PARKED = "SELECT name FROM accounts WHERE project = :project AND parked_until > 
 LIMITS = "SELECT name, most FROM limits WHERE project = :project ORDER BY name{lock}"
 HELD_TYPE = "SELECT count(*) FROM claims WHERE project = :project AND type = :name"
 HELD_ACCOUNT = "SELECT count(*) FROM claims WHERE project = :project AND account = :name"
+ONLY = "SELECT seq FROM tasks WHERE id IN @ids AND status = 'pending' ORDER BY rank, seq LIMIT :limit{skip}"
 TAKE = f"""UPDATE tasks SET status = 'claimed', epoch = epoch + 1, cancel = 0, blocked_by = NULL
     WHERE seq = :seq RETURNING {rows.COLUMNS}"""
 HOLD = """INSERT INTO claims (id, epoch, worker, machine, host, project, type, account, lease_until, lease, boot, since)
@@ -55,6 +56,9 @@ def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
     """Take up to `op.limit` tasks."""
     if op.limit <= 0:
         return []
+    if op.only:
+        wanted = tx.all(ONLY, ids=list(op.only), limit=op.limit)
+        return [_take(tx, op, seq, Limits(tx, op.worker.project)) for (seq,) in wanted]
     lanes = tx.fitting(op.worker)
     if op.lanes is not None:
         wanted = set(op.lanes)

@@ -11,7 +11,7 @@ import click
 
 from runner.cli.taskview import task_json
 from runner.errors import RunnerError
-from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, NEEDS_HUMAN
+from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, NEEDS_HUMAN, PENDING
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from runner.model import NewTask, Task
 
 
-@click.command()
+@click.command(
+    epilog=(
+        "Examples:\n\n\b\n"
+        '  runner run script "[[say: hello]]"\n'
+        "  runner run claude explain the retry logic in src/queue.py"
+    ),
+)
 @click.argument("agent")
 @click.argument("prompt", nargs=-1, required=True)
 @click.option("--model", metavar="M", help="The agent's model.")
@@ -30,11 +36,6 @@ def command(inv: Invocation, agent: str, prompt: tuple[str, ...], model: str | N
 
     It is a task like any other (`runner show`, `runner logs` know it), but works in this folder itself and
     starts at once.
-
-    \b
-    Examples:
-      runner run script "[[say: hello]]"
-      runner run claude explain the retry logic in src/queue.py
     """
     from runner.store import SubmitTasks
     from runner.submission import Submission
@@ -47,30 +48,36 @@ def command(inv: Invocation, agent: str, prompt: tuple[str, ...], model: str | N
     wanted = request({"type": "agent_run", "expects": "answer", "attempts": 1, **asked})
     task = _here(Submission(app, Path.cwd()).prepare([wanted])[0].task)
     app.store.commit([SubmitTasks(tasks=(task,))])
-    machine = machine_name(app, None)
     work = Work(
         app,
         mode="once",
-        machine=machine,
+        machine=machine_name(app, None),
         types=(),
         slots=1,
         talk=inv.talk if inv.verbose else lambda text: None,
         ended=lambda ended: None,
-        offers=_own(task),
+        only=(task.id,),
     )
-    work.run()
+    try:
+        work.run()
+    finally:
+        _give_up(app, task.id)
     raise SystemExit(_answer(inv, app, task.id))
 
 
-def _own(task: NewTask) -> tuple[str, ...]:
-    """What only the worker of this call offers, so that it takes this task and nobody else does."""
-    return (f"run:{task.id}", *(need for need in task.requires if need.startswith("agent:")))
+def _give_up(app: App, task_id: str) -> None:
+    """Nobody else takes this task: interrupted before its end, it is over."""
+    from runner.store import CancelTask
+
+    task = app.store.queue.get(task_id)
+    if task is not None and task.status == PENDING:
+        app.store.commit([CancelTask(task=task_id, reason="its `runner run` was ended")])
 
 
 def _here(task: NewTask) -> NewTask:
-    """The same task, in the current folder itself and for this process alone."""
+    """The same task, in the current folder itself, and of a kind that no worker offers to take."""
     spec = {**task.spec, "base": None}
-    return replace(task, spec=spec, limit_key=None, requires=(*task.requires, f"run:{task.id}"))
+    return replace(task, spec=spec, limit_key=None, requires=(*task.requires, "runner-run"))
 
 
 def _answer(inv: Invocation, app: App, task_id: str) -> int:

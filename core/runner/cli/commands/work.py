@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from runner.engine.task import Ended
 
 
-@click.command()
+@click.command(
+    epilog="Examples:\n\n\b\n  runner work --drain\n  runner work --loop --slots 4 --machine build-box",
+)
 @click.option("--once", "mode", flag_value="once", help="Run one task, if there is one, and end.")
 @click.option("--drain", "mode", flag_value="drain", help="Run until nothing is left to run, and end (the default).")
 @click.option("--loop", "mode", flag_value="loop", help="Run for ever: wait for tasks, and wake when there are some.")
@@ -27,11 +29,6 @@ def command(inv: Invocation, mode: str | None, slots: int | None, machine: str |
 
     Exit code of --once and --drain: 1 if a task failed, else 3 if one needs a person, else 0; of --loop: 0.
     The first Ctrl-C finishes what runs, the second ends it and hands it back to the queue.
-
-    \b
-    Examples:
-      runner work --drain
-      runner work --loop --slots 4 --machine build-box
     """
     from runner.worker.identity import machine_name
     from runner.worker.work import Work
