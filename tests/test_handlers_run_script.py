@@ -128,7 +128,8 @@ def test_its_schema_lets_the_runners_own_keys_pass() -> None:
 def test_a_worker_that_loads_the_handlers_does_not_import_pydantic(name: str) -> None:
     program = (
         "import sys; from runner.handlers import HandlerFile; from runner.shipped import shipped;"
-        f"handler = HandlerFile(shipped('handlers') / '{name}.py', 'shipped').load(); before = 'pydantic' in sys.modules;"
+        f"handler = HandlerFile(shipped('handlers') / '{name}.py', 'shipped').load();"
+        "before = 'pydantic' in sys.modules;"
         "fields = sorted(handler.spec.payload_model.model_fields); print(before, 'pydantic' in sys.modules, fields)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
