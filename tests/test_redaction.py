@@ -209,7 +209,7 @@ def test_an_unfinished_line_that_cannot_become_a_secret_is_passed_on_at_once() -
 FRAGMENTS = [
     *KEYS.values(),
     PEM,
-    "Bearer ",
+    *("Bearer ", f"Bearer {KEYS['aws']}"),
     "hunter2",
     "hunter2-and-more",
     *("sk-", "ask-", "ghp_", "eyJ", ".", "eyJa.eyJ", "AKIA", "xoxb-", "-----BEGIN ", "PRIVATE KEY-----", "-----END "),

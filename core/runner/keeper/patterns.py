@@ -49,13 +49,13 @@ class Rule:
         self._regex = regex
         self._more = more + b"*" if more else None
 
-    def find(self, buf: bytearray, start: int, end: int, seek: Seek) -> list[tuple[int, int, bool]]:
-        """What to hide of every key in `buf[start:end]`: from where, to where, and whether it may go on after `end`.
+    def find(self, buf: bytearray, start: int, end: int, seek: Seek) -> list[tuple[int, int, int, bool]]:
+        """Every key in `buf[start:end]`: where it begins, what to hide of it, whether it may go on after `end`.
 
         Going from anchor to anchor is fastest where they are rare, `re` where they are many. Keys may
         overlap (the end of one may be the beginning of the next), and one may be found twice.
         """
-        found: list[tuple[int, int, bool]] = []
+        found: list[tuple[int, int, int, bool]] = []
         for anchor in self.anchors:
             position = first = seek(anchor, start)
             tries, many = 0, False
@@ -64,7 +64,7 @@ class Rule:
                 match = (regex.search if many else regex.match)(buf, position, end)
                 if match:
                     stop, goes_on = self.extend(buf, match.end(), end)
-                    found.append((match.start(regex.groups), stop, goes_on))
+                    found.append((match.start(), match.start(regex.groups), stop, goes_on))
                     # What begins before that ends before `stop` too.
                     position = max(match.start() + 1, stop - (match.end() - match.start()))
                 elif many:

@@ -52,8 +52,8 @@ class Secrets:
                     position = seek(literal, position + 1)
         for rule in RULES:
             if contains.all(rule.needs):
-                for first, stop, goes_on in rule.find(buf, start, end, seek):
-                    spans.append(Span(first, stop, [(rule, stop)] if goes_on else []))
+                for origin, first, stop, goes_on in rule.find(buf, start, end, seek):
+                    spans.append(Span(first, stop, [(rule, stop)] if goes_on else [], origin))
         for pattern in self.user:
             spans += [Span(m.start(), m.end()) for m in pattern.finditer(buf, start, end) if m.end() > m.start()]
         return spans
@@ -94,14 +94,21 @@ class Contents(dict[int | bytes, bool]):
 
 
 class Span:
-    """A secret stretch of a buffer. `open`: the rules by which it may go on with the next chunk, and from where."""
+    """A secret stretch of a buffer.
 
-    __slots__ = ("end", "open", "start")
+    `open`: the rules by which it may go on with the next chunk, and from where. `origin`: where the
+    text begins by which it was recognised.
+    """
 
-    def __init__(self, start: int, end: int, open: list[tuple[Rule, int]] | None = None) -> None:
+    __slots__ = ("end", "open", "origin", "start")
+
+    def __init__(
+        self, start: int, end: int, open: list[tuple[Rule, int]] | None = None, origin: int | None = None
+    ) -> None:
         self.start = start
         self.end = end
         self.open = open or []
+        self.origin = start if origin is None else origin
 
 
 class Redactor:
@@ -126,11 +133,8 @@ class Redactor:
         hold = end if final or end == 1 else self._secrets.hold(buf, 1, end)
         if self._inside:
             spans.append(self._continued(buf, end))
-        for span in spans:
-            for _rule, stop in span.open:
-                hold = min(hold, stop)
-        if final:
-            hold = end
+        if not final:
+            hold = _settled(spans, hold)
         return self._write(memoryview(buf), _merged(spans), hold, end)
 
     def _continued(self, buf: bytearray, end: int) -> Span:
@@ -174,6 +178,16 @@ def redacted(data: bytes, secrets: Secrets) -> bytes:
     buf = bytearray(b"\n" + data)
     end = len(buf)
     return b"".join(Redactor(secrets).feed(buf, end, True, lambda literal, start: buf.find(literal, start, end)))
+
+
+def _settled(spans: list[Span], hold: int) -> int:
+    """`hold`, or what is before it, so that nothing is lost by which a span is recognised or continued."""
+    for span in spans:
+        for _rule, stop in span.open:
+            hold = min(hold, stop)
+    while any(span.origin < hold <= span.start for span in spans):
+        hold = min(span.origin for span in spans if span.origin < hold <= span.start)
+    return hold
 
 
 def _merged(spans: list[Span]) -> list[Span]:
