@@ -176,9 +176,11 @@ _WAITS: Final = {"deps": "other tasks", "unit": "its work unit", "key": "its lim
 
 
 def row(task: Task, now: float) -> tuple[str, ...]:
-    """The task's cells for `COLUMNS`. A machine that is only asked for has an arrow."""
+    """The task's cells for `COLUMNS`: the machine that has it or had it; one that is only asked for has an arrow."""
     if task.holder is not None:
         machine = task.holder.machine
+    elif task.result and task.result.get("machine"):
+        machine = str(task.result["machine"])
     else:
         machine = f"→{task.machine}" if task.machine else ""
     return (

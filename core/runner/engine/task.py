@@ -303,6 +303,7 @@ class TaskRun:
             "summary": _summary(tried, outcome),
             "output": self._redaction.text(result.output[:_OUTPUT]),
             "exit_code": result.exit_code,
+            "machine": self._machine,
             "folder": str(tried.context.folder),
             "verdicts": verify.as_json(tried.verdicts),
             **dict(result.evidence),
