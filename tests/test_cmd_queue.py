@@ -56,6 +56,7 @@ def test_a_status_may_be_given_by_any_of_its_names_and_several_at_once(
         ids("--status", "blocked_on_human,done") == ids("--status", "needs_human", "--status", "done") == {done, human}
     )
     assert len(ids("--status=todo")) == 1
+    assert ids("--all", "--status", "done") == {done}
 
 
 def test_an_unknown_status_is_refused_with_the_nearest(project: Path, runner: Runner) -> None:

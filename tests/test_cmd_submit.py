@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
 
 if TYPE_CHECKING:
@@ -180,6 +181,19 @@ def test_a_child_of_a_task_submits_in_its_name(runner: Runner) -> None:
         e for e in runner.ok("why", task["id"], "--format", "json").json["events"] if e["kind"] == "task.submitted"
     ]
     assert event["by"] == "task:parent1"
+
+
+def test_a_long_file_shows_on_a_terminal_how_far_it_is(runner: Runner, hello: Path) -> None:
+    (hello / "many.jsonl").write_text('{"type": "hello", "limit_key": ""}\n' * 600)
+    argv = [*runner.argv[1:], "submit", "--from", "many.jsonl"]
+    child = pexpect.spawn(runner.argv[0], argv, cwd=str(hello), timeout=30)
+    child.expect_exact("100 of 600 tasks checked")
+    child.expect_exact("600 of 600 tasks checked")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    quiet = runner.ok("submit", "--from", "many.jsonl")
+    assert (len(quiet.stdout.splitlines()), quiet.stderr) == (600, "")
 
 
 @pytest.mark.soak

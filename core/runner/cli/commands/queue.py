@@ -32,7 +32,7 @@ _ON_A_SCREEN = 50
     ),
 )
 @click.option("--status", metavar="S[,S]", multiple=True, help="Only these statuses.")
-@click.option("--all", "every", is_flag=True, help="Finished tasks too.")
+@click.option("--all", "every", is_flag=True, help="Finished tasks too (a --status still narrows).")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
 @click.option("--type", metavar="T", help="Only this type.")
 @click.option("--agent", metavar="A", help="Only this agent.")
@@ -52,11 +52,9 @@ def command(
     words: str | None,
 ) -> None:
     """List the tasks that are not finished, newest first."""
-    if every and status:
-        raise UsageError("--all and --status exclude each other")
     store = inv.store()
     where = TaskFilter(
-        statuses=None if every else read_statuses(status),
+        statuses=None if every and not status else read_statuses(status),
         project=inv.app().project_id,
         unit=work_unit,
         type=type,
