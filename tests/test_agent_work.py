@@ -248,3 +248,41 @@ def test_an_agent_that_floods_its_output_costs_no_memory(broken: Path, runner: R
         memory.over.set()
     assert show(runner, id)["status"] == "done"
     assert 10 << 20 < memory.most < 150 << 20
+
+
+def test_a_retry_is_held_to_the_gate_before_the_first_attempt(broken: Path, runner: Runner) -> None:
+    id = ask(
+        runner,
+        "[[on-attempt 1: [[edit: test_calc.py :: == 5 :: == -1]] [[crash]] ]] [[append: calc.py <<# x]]",
+        "--check",
+        CHECK,
+    )
+    assert runner("work", "--drain").code == 3
+    assert "the gate was edited: test_calc.py" in show(runner, id)["question"]
+
+
+def test_the_whole_worktree_is_sealed_for_a_task_in_a_subfolder(broken: Path, runner: Runner) -> None:
+    (broken / "sub").mkdir()
+    (broken / "sub" / "keep").write_text("")
+    git(broken, "add", "-A")
+    git(broken, "commit", "-qm", "sub")
+    id = ask(
+        runner,
+        "[[edit: ../test_calc.py :: == 5 :: == -1]]",
+        "--check",
+        "command: cd .. && python3 -m pytest -q",
+        "--cwd",
+        "sub",
+    )
+    assert runner("work", "--drain").code == 3
+    assert "test_calc.py" in show(runner, id)["question"]
+
+
+def test_a_repair_may_not_edit_what_the_step_may(broken: Path, runner: Runner) -> None:
+    id = ask(
+        runner,
+        "[[on-first: [[append: test_calc.py <<# looked at]] ]] [[on-repair: [[edit: test_calc.py :: == 5 :: == -1]] ]]",
+        "--check", CHECK, "--may-edit", "test_calc.py",
+    )  # fmt: skip
+    assert runner("work", "--drain").code == 3
+    assert "the gate was edited: test_calc.py" in show(runner, id)["question"]

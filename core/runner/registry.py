@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.agents import bind_readers
 from runner.config.values import plain
 from runner.errors import ConfigError, PluginError, UsageError, suggestion
 from runner.model import Agent, CheckSpec, TypeSpec
@@ -100,7 +101,7 @@ class Registry:
     def __init__(self, plugins: Plugins, config: Config) -> None:
         self.types = Types(plugins)
         self.checks = Checks(plugins)
-        self.agents = _agents(plugins, config)
+        self.agents = bind_readers(_agents(plugins, config))
 
     def type(self, name: str) -> TypeSpec:
         """The type of this name; UsageError with the nearest one when there is none."""

@@ -17,7 +17,8 @@ from runner import artifacts
 from runner.engine import evidence, folders, step, verify
 from runner.engine.context import Stop, TaskContext
 from runner.engine.plan import MAIN, contract_env, step_of
-from runner.engine.seal import Seal, broken, take_seal
+from runner.engine.seal import Seal, digest, step_seal, take_seal
+from runner.engine.seal import verdict as seal_verdict
 from runner.engine.workplace import Workplace
 from runner.errors import Cancelled, LostClaim, RunnerError, StoreError
 from runner.model import Repair, StepResult, Verdict
@@ -86,7 +87,7 @@ class TaskRun:
         self._machine = machine
         self._env = env
         self._place: Workplace | None = None
-        self._seal: Seal | None = None
+        self._seals: list[Seal] = []
         self._tried: Tried | None = None
         self._kept: list[Artifact] = []
         self._began = time.monotonic()
@@ -118,7 +119,7 @@ class TaskRun:
         node = step_of(self._app, self.task)
         previous = self._app.store.queue.attempts(self.task.id) if self.task.attempt else []
         self._place = Workplace.open(self._app, self._claim, self._app.types[self.task.type].workplace, previous)
-        self._seal = take_seal(self._place.cwd, node.checks, node.policy)
+        self._seals = [self._step_seal(node, previous)]
         todo, repairs, last = node, 0, None
         while True:
             tried = self._attempt(todo, previous, last, repairs)
@@ -131,7 +132,22 @@ class TaskRun:
                 return tried, "check_failed" if decision.action == "fail" else "held"
             previous = [*previous, *self._now(tried)]
             repairs, last = repairs + 1, tried
+            # What the step itself may edit, its repair may not: it is held to the gate as it is now.
+            self._seals = [self._seals[0], self._repair_seal(node)]
             todo = replace(decision.step or node, policy=node.policy, key=node.key, checks=node.checks)
+
+    def _step_seal(self, node: Step, previous: Sequence[Attempt]) -> Seal:
+        """The seal of the first attempt, whoever made it: one of our own would bless what was edited since."""
+        place = self._place
+        assert place is not None
+        path = self._app.project.state / "runs" / self.task.id / "seals" / f"{MAIN}.json"
+        known = [str(a.result["seal"]) for a in previous if a.result and a.result.get("seal")]
+        return step_seal(path, place.root, node.checks, node.policy, cwd=place.cwd, known=known[0] if known else None)
+
+    def _repair_seal(self, node: Step) -> Seal:
+        place = self._place
+        assert place is not None
+        return take_seal(place.root, node.checks, replace(node.policy, may_edit=()), cwd=place.cwd)
 
     def _attempt(self, todo: Step, previous: Sequence[Attempt], last: Tried | None, repairs: int) -> Tried:
         """Write the attempt down, then run it."""
@@ -177,22 +193,24 @@ class TaskRun:
         """The outcome: `expects` first, then the seal and the checks; the agent's word is not asked."""
         place, result = self._place, tried.result
         assert place is not None
-        assert self._seal is not None
         if result.outcome != "ok":
             return result.outcome
         place.commit_leftovers(f"{self.task.type}: task {self.task.id}, attempt {tried.n}")
         found = artifacts.collect(node.policy.artifacts, place.cwd)
         kind = self._app.types[node.type]
-        expects = evidence.default_expects(kind, node.policy, permission=None, in_repository=place.stays)
+        reads_only = node.payload.get("permission") == "read-only"
+        expects = evidence.default_expects(
+            kind, node.policy, permission="read-only" if reads_only else None, in_repository=place.stays
+        )
         if not evidence.met(
             expects, changed=place.changed(), artifacts=len(found.files), output=result.output, submitted=False
         ):
             return evidence.unmet(result)
-        gate = broken(self._seal, place.cwd)
-        tried.verdicts = [Verdict(False, sentence, {"check": "seal", "sealed": True}) for sentence in gate]
-        if not gate:
+        gates = [seal_verdict(seal, place.root) for seal in self._seals if seal.guarded]
+        tried.verdicts = [one for one in gates if not one.ok][:1] or gates[:1]
+        if not tried.red:
             # Checks of an edited gate would only say what the editor wanted.
-            tried.verdicts = verify.verify(self._app, node.checks, node, result, tried.context)
+            tried.verdicts += verify.verify(self._app, node.checks, node, result, tried.context)
         tried.verdicts += [_missing(name) for name in found.missing if not _is_glob(name)]
         folders.write_json(tried.context.folder / "verdicts.json", verify.as_json(tried.verdicts))
         return "check_failed" if tried.red else "ok"
@@ -306,6 +324,7 @@ class TaskRun:
             "machine": self._machine,
             "folder": str(tried.context.folder),
             "verdicts": verify.as_json(tried.verdicts),
+            "seal": digest(self._seals[0]) if self._seals and self._seals[0].guarded else None,
             **dict(result.evidence),
         }
         if len(result.output) > _OUTPUT:

@@ -68,6 +68,11 @@ class Workplace:
         return self._ws.cwd
 
     @property
+    def root(self) -> Path:
+        """The top of the workspace: what a seal covers."""
+        return self._ws.path
+
+    @property
     def stays(self) -> bool:
         """Whether the work is in files of this machine that another one does not have."""
         return self._ws.repo is not None

@@ -57,8 +57,8 @@ def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
     if op.limit <= 0:
         return []
     if op.only:
-        wanted = tx.all(ONLY, ids=list(op.only), limit=op.limit)
-        return [_take(tx, op, seq, Limits(tx, op.worker.project)) for (seq,) in wanted]
+        named = tx.all(ONLY, ids=list(op.only), limit=op.limit)
+        return [_take(tx, op, seq, Limits(tx, op.worker.project)) for (seq,) in named]
     lanes = tx.fitting(op.worker)
     if op.lanes is not None:
         wanted = set(op.lanes)
