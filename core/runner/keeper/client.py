@@ -32,6 +32,7 @@ _SLICE = 5.0
 """Seconds between looks at whether the keeper is overdue; results wake the client at once."""
 _OVERDUE = 30.0
 """Seconds after the grace time within which a keeper that was to end its tree has answered."""
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", MARK)
 """All that a keeper gets of our environment: what Python needs to start, and the mark of a keeper above us."""
 
@@ -224,14 +225,16 @@ class Keeper:
         tail = _Tail(log, on_output) if on_output is not None else None
         try:
             while True:
-                for message in self._receive(began, timeout):
+                self._receive(began, timeout)
+                while self._inbox.messages:
+                    message = self._inbox.messages.pop(0)
                     if "written" in message and tail is not None:
                         self._send({"more": 1})  # first, so that what is written while we read is told again
                         if not tail.read():
                             self.end()
                     elif "crash" in message:
                         self._died(message["crash"])
-                    elif "written" not in message:
+                    elif "exit_code" in message or "message" in message:
                         if tail is not None and "message" not in message:
                             tail.finish()
                         return message
@@ -239,7 +242,8 @@ class Keeper:
             if tail is not None:
                 tail.close()
 
-    def _receive(self, began: float, timeout: float | None) -> list[dict[str, Any]]:
+    def _receive(self, began: float, timeout: float | None) -> None:
+        """Wait until something comes; raises KeeperDied when nothing can come any more."""
         poller = select.poll()
         poller.register(self._sock, select.POLLIN)
         while not poller.poll(_SLICE * 1000):
@@ -249,13 +253,9 @@ class Keeper:
                 asked = began + timeout if asked is None else min(asked, began + timeout)
             if asked is not None and now > asked + self._grace + _OVERDUE:
                 self._died("it did not end its tree in time")
-        try:
-            messages = self._inbox.receive()
-        except OSError:
-            messages = None
-        if messages is None:
-            self._died()
-        return messages
+        if not self._inbox.receive():
+            crash = [message["crash"] for message in self._inbox.messages if "crash" in message]
+            self._died(*crash)
 
     def _died(self, reason: str = "") -> NoReturn:
         """Make sure that the keeper is dead and nothing of it is left; raises KeeperDied."""
@@ -328,7 +328,7 @@ def _spawn(theirs: socket.socket, label: str) -> int:
             {name: os.environ[name] for name in _INHERITED if name in os.environ},
             file_actions=[*null, (os.POSIX_SPAWN_DUP2, source, _SOCKET)],
             setsid=True,
-            setsigmask=(),
+            setsigmask=_IGNORED,  # until it ignores them
         )
     finally:
         os.close(source)

@@ -50,9 +50,10 @@ class Run:
         self._streams: list[Stream] = []
         self._secrets, self._buffer = secrets, buffer
 
-    def go(self, stdin: int | None) -> dict[str, Any]:
+    def go(self) -> dict[str, Any]:
         """Run it; the message for the client. Whatever happens, nothing of the child is left."""
         self._began = time.monotonic()
+        stdin = self._service.take_fd() if self._request["stdin"] else None
         try:
             for key in ("stdout", "stderr"):
                 try:
@@ -60,19 +61,25 @@ class Run:
                 except (OSError, ValueError) as error:
                     reason = error.strerror if isinstance(error, OSError) else str(error)
                     return {"failed": "log", "message": f"can't write {self._request[key]}: {reason}"}
-            return self._run(stdin)
+            self._start(stdin)
+            return self._run()
         except CannotStart as error:
             return {"failed": "start", "message": str(error)}
         finally:
+            for fd in (stdin,) if stdin is not None else ():
+                os.close(fd)
             for stream in self._streams:
                 stream.close()
 
-    def _run(self, stdin: int | None) -> dict[str, Any]:
+    def _start(self, stdin: int | None) -> None:
         request = self._request
         out, err = self._streams
-        env = {"RUNNER_KEEPER": self._service.mark, **request["env"]}
-        env["RUNNER_KEEPER"] = self._service.mark
+        env = {**request["env"], "RUNNER_KEEPER": self._service.mark}
         self._tree = Tree(start(request["argv"], request["cwd"], env, stdin, out.child_end, err.child_end))
+
+    def _run(self) -> dict[str, Any]:
+        request = self._request
+        out, err = self._streams
         now = time.monotonic()
         timeout, silence = request["timeout"], request["silence"]
         self._deadline = math.inf if timeout is None else now + timeout
@@ -84,6 +91,7 @@ class Run:
         self._poller.register(self._service.sock, select.POLLIN)
         self._poller.register(self._service.wake, select.POLLIN)
         try:
+            self._obey()
             self._loop()
         except BaseException:
             self._kill_all()
@@ -152,13 +160,18 @@ class Run:
             self._service.send({"written": out.written})
 
     def _command(self) -> None:
-        messages = self._service.receive()
-        if messages is None:  # the client is gone: nobody wants the result
+        gone = not self._service.inbox.receive()
+        self._obey()
+        if gone:  # nobody wants the result any more
             self._poller.unregister(self._service.sock)
             self._limit = self._limit or "ended"
             self._end()
-            return
-        for message in messages:
+
+    def _obey(self) -> None:
+        """Do what the client has asked for, perhaps before the child had even started."""
+        messages = self._service.inbox.messages
+        while messages:
+            message = messages.pop(0)
             if "more" in message:
                 self._noted = False
                 self._note()

@@ -19,6 +19,8 @@ TYPE_CHECKING = False  # importing `typing` would cost the keeper's start 4 ms
 if TYPE_CHECKING:
     from typing import Any
 
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Service:
     """What a run needs of the keeper: its socket, its wake-up descriptor, its mark, its grace time."""
@@ -32,7 +34,7 @@ class Service:
         for fd in (self.wake, write_end):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        self._inbox = Inbox(sock)
+        self.inbox = Inbox(sock)
 
     def send(self, message: dict[str, Any]) -> None:
         """Tell the client; a client that is gone is noticed when the socket is read."""
@@ -45,13 +47,9 @@ class Service:
         """The client may be trusted for so long from now; None for ever. A client that is stopped can't say more."""
         self.trusted_until = math.inf if seconds is None else time.monotonic() + seconds
 
-    def receive(self) -> list[dict[str, Any]] | None:
-        """What one read brings; None when the client is gone."""
-        return self._inbox.receive()
-
     def take_fd(self) -> int | None:
         """The descriptor that came with the request, if there is one."""
-        return self._inbox.fds.pop(0) if self._inbox.fds else None
+        return self.inbox.fds.pop(0) if self.inbox.fds else None
 
 
 def serve(fd: int) -> None:
@@ -63,11 +61,9 @@ def serve(fd: int) -> None:
     service = Service(socket.socket(fileno=fd))
     secrets: Secrets | None = None
     buffer: Buffer | None = None
-    while True:
-        messages = service.receive()
-        if messages is None:
-            return
-        for message in messages:
+    while service.inbox.receive():
+        while service.inbox.messages:
+            message = service.inbox.messages.pop(0)
             if "configure" in message:
                 service.grace = message["grace"]
                 secrets = Secrets(message["secrets"], message["patterns"])
@@ -77,12 +73,7 @@ def serve(fd: int) -> None:
             elif "argv" in message:
                 assert secrets is not None
                 assert buffer is not None
-                stdin = service.take_fd() if message["stdin"] else None
-                try:
-                    service.send(Run(service, message, secrets, buffer).go(stdin))
-                finally:
-                    if stdin is not None:
-                        os.close(stdin)
+                service.send(Run(service, message, secrets, buffer).go())
 
 
 def _settle_in(fd: int) -> None:
@@ -95,8 +86,9 @@ def _settle_in(fd: int) -> None:
             except OSError:
                 pass  # the descriptor of the listing itself
     os.set_inheritable(fd, False)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the client started us with these blocked
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     adopt_orphans()
     os.chdir("/")

@@ -21,33 +21,28 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 class Inbox:
-    """The receiving side: whole messages and the descriptors that came with them, in order."""
+    """The receiving side: whole `messages` and the descriptors (`fds`) that came with them, in order."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._data = bytearray()
+        self.messages: list[dict[str, Any]] = []
         self.fds: list[int] = []
 
-    def receive(self) -> list[dict[str, Any]] | None:
-        """The messages that one read completes (perhaps none); None when the other side is gone."""
+    def receive(self) -> bool:
+        """Add the messages that one read completes, perhaps none; False when the other side is gone."""
         try:
             data, fds, _flags, _address = socket.recv_fds(self._sock, _CHUNK, 1)
-        except (ConnectionResetError, BrokenPipeError):
-            return None
+        except OSError:
+            return False
         for fd in fds:
             os.set_inheritable(fd, False)  # a received descriptor is born inheritable
         self.fds += fds
-        if not data:
-            return None
         self._data += data
-        return self._split()
-
-    def _split(self) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
         while len(self._data) >= _HEADER:
             end = _HEADER + int.from_bytes(self._data[:_HEADER], "big")
             if len(self._data) < end:
                 break
-            messages.append(json.loads(self._data[_HEADER:end]))
+            self.messages.append(json.loads(self._data[_HEADER:end]))
             del self._data[:end]
-        return messages
+        return bool(data)
