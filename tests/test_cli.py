@@ -123,6 +123,17 @@ def test_global_options_stand_before_or_after_the_command(runner: Runner, comman
     assert runner.ok("say", "hi", "--times", "2", "--format", "jsonl").stdout == '{"text": "hi"}\n{"text": "hi"}\n'
 
 
+def test_a_plugins_command_obeys_the_options_behind_its_name(runner: Runner, commands: Path, tmp_path: Path) -> None:
+    (commands / "plugins" / "where.py").write_text(
+        "import click\nfrom runner import hookimpl\n\n"
+        "@click.command()\n@click.pass_obj\ndef where(inv):\n    inv.line(inv.app().store_url)\n\n"
+        "@hookimpl\ndef register_commands():\n    return {'where': where}\n"
+    )
+    assert runner.ok("where", "--store", "sqlite:////x/y.db").stdout == "sqlite:////x/y.db\n"
+    assert runner.ok("where", "-C", commands, cwd=tmp_path).stdout.endswith("/store.db\n")
+    assert runner("where", cwd=tmp_path).code == 2
+
+
 def test_the_format_may_come_from_the_environment_and_the_flag_goes_first(runner: Runner, commands: Path) -> None:
     env = {"RUNNER_FORMAT": "json"}
     assert runner.ok("say", "hi", env=env).json == {"items": [{"text": "hi"}]}
@@ -248,8 +259,8 @@ def test_a_payload_can_not_drive_the_terminal(runner: Runner, commands: Path) ->
     assert len(out.splitlines()) == 2
 
 
-def on_terminal(argv: list[str], cwd: Path, columns: int, env: dict[str, str]) -> str:
-    """What a program writes to a terminal of so many columns."""
+def on_terminal(argv: list[str], cwd: Path, columns: int, env: dict[str, str], typed: bytes = b"") -> str:
+    """What a program writes to a terminal of so many columns, on which `typed` is typed."""
     script = f"import os,sys,pty\nos.execvp({argv[0]!r}, {argv!r})"
     pid, fd = pty.fork()
     if pid == 0:  # pragma: no cover - the child
@@ -262,6 +273,7 @@ def on_terminal(argv: list[str], cwd: Path, columns: int, env: dict[str, str]) -
     import termios
 
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.write(fd, typed)
     data, end = b"", time.monotonic() + 60
     while time.monotonic() < end:
         try:
@@ -274,6 +286,14 @@ def on_terminal(argv: list[str], cwd: Path, columns: int, env: dict[str, str]) -
     os.close(fd)
     os.waitpid(pid, 0)
     return data.decode()
+
+
+def test_init_asks_on_a_terminal_unless_told_yes(runner: Runner, folder: Path) -> None:
+    for typed, made in ((b"n\n", False), (b"\n", True)):
+        seen = on_terminal([*runner.argv, "init"], folder, 200, {"TERM": "xterm"}, typed)
+        assert f"Make {folder} a project?" in seen
+        assert (folder / ".runner").exists() is made
+    assert "?" not in on_terminal([*runner.argv, "init", "other", "--yes"], folder, 200, {"TERM": "xterm"})
 
 
 def test_a_table_fits_the_terminal_and_has_colours_there(runner: Runner, commands: Path) -> None:

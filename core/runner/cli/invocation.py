@@ -39,6 +39,8 @@ class Invocation:
         self.lenient = False
         self._format: Format | None = None
         self._app: App | None = None
+        self._opened: dict[str, object] = {}
+        self._warned: set[str] = set()
 
     @property
     def format(self) -> Format:
@@ -72,27 +74,28 @@ class Invocation:
 
     def app(self, code: bool = False) -> App:
         """The App of the current folder, opened once; `code=True` lets it import the project's plugins and handlers."""
-        if self._app is not None and code and not self._app.code:
-            self._app.close()
-            self._app = None
-        if self._app is None:
+        try:
+            start = Path.cwd()
+        except OSError:
+            raise UsageError("the current folder does not exist any more", "cd to one that does") from None
+        code = code or (self._app is not None and self._app.code)
+        wanted = {
+            "start": start,
+            "code": code,
+            "named": self.named,
+            "store": self.store_url,
+            "switches": tuple(self.switches),
+            "project_id": self.project_id,
+            "org": self.org,
+            "lenient": self.lenient,
+        }
+        if self._app is None or wanted != self._opened:
+            # A plugin's command was looked for before the options behind its name were read.
+            self.close()
             from runner.app import App  # most of the start-up cost: not for --help
 
-            try:
-                start = Path.cwd()
-            except OSError:
-                raise UsageError("the current folder does not exist any more", "cd to one that does") from None
-            self._app = App.open(
-                start,
-                code=code,
-                named=self.named,
-                store=self.store_url,
-                switches=self.switches,
-                project_id=self.project_id,
-                org=self.org,
-                lenient=self.lenient,
-                warn=self.warn,
-            )
+            self._app = App.open(**wanted, warn=self._warn_once)  # type: ignore[arg-type]
+            self._opened = wanted
         return self._app
 
     def store(self) -> Store:
@@ -144,6 +147,11 @@ class Invocation:
     def warn(self, text: str) -> None:
         """A warning on stderr, with -q as well."""
         output.write_talk(f"warning: {text}")
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
 
     def error(self, error: RunnerError) -> None:
         """An error on stderr that does not end the command; the exit code should tell of it."""

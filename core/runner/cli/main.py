@@ -212,15 +212,16 @@ def run(argv: Sequence[str]) -> int:
 
         return shell_complete(group, {"obj": inv}, "runner", "_RUNNER_COMPLETE", os.environ["_RUNNER_COMPLETE"])
     try:
-        code = _run(inv)
+        try:
+            code = _run(inv)
+        finally:
+            inv.close()
         if sys.stdout is not None:
             sys.stdout.flush()
     except BaseException as error:
         from runner.cli.failure import report
 
         code = report(error, inv)
-    finally:
-        inv.close()
     return code
 
 

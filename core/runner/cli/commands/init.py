@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner import statuses
 from runner.errors import UsageError
 from runner.project import create_project
 
@@ -37,7 +38,7 @@ _SETTINGS = """\
 @click.argument("folder", metavar="[DIR]", default=".")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def command(inv: Invocation, folder: str, yes: bool) -> None:
+def command(inv: Invocation, folder: str, yes: bool) -> int:
     """Make DIR (default: this folder) a project.
 
     Writes .runner/project.json, and a runner.yaml of comments when there is none. Nothing is
@@ -45,10 +46,12 @@ def command(inv: Invocation, folder: str, yes: bool) -> None:
     """
     root = Path(os.path.realpath(folder))
     exists = (root / ".runner" / "project.json").exists()
-    if not exists and not yes and not inv.json and sys.stdin is not None and sys.stdin.isatty():
-        click.confirm(f"Make {root} a project?", default=True, abort=True, err=True)
     if not root.parent.is_dir():
         raise UsageError(f"{root.parent} does not exist", "make it first")
+    asks = not exists and not yes and not inv.json and sys.stdin is not None and sys.stdin.isatty()
+    if asks and not click.confirm(f"Make {root} a project?", default=True, err=True):
+        inv.talk("nothing was made")
+        return statuses.EXIT_FAILED
     project, new = create_project(root)
     project.prepare()
     settings = write_settings(root)
@@ -59,6 +62,7 @@ def command(inv: Invocation, folder: str, yes: bool) -> None:
         inv.talk(f"state: {project.state}\nnext:  runner submit 'what to do', then runner work --drain")
 
     inv.emit(answer, text)
+    return statuses.EXIT_OK
 
 
 def write_settings(root: Path) -> bool:
