@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     from runner_plugins.postgres.transaction import Transaction
     from runner_plugins.sql.tx import Row
 
-_CROWD: Final = (16, 256, 4096)
-"""How many more heads of a lane are read than wanted: so many others may be claiming at this moment."""
+_CROWD: Final = (8, 64, 4096)
+"""How many more heads are read than wanted: so many others may be claiming at this moment."""
 
 _HEADS = """heads AS MATERIALIZED (
-        SELECT h.seq FROM unnest(:lanes::bigint[], :accounts::text[]) AS l(id, account) CROSS JOIN LATERAL (
-            SELECT seq FROM tasks WHERE status = 'pending' AND lane = l.id
+        SELECT h.rank, h.seq FROM unnest(:lanes::bigint[], :accounts::text[]) AS l(id, account) CROSS JOIN LATERAL (
+            SELECT rank, seq FROM tasks WHERE status = 'pending' AND lane = l.id
             ORDER BY rank, seq LIMIT :reach::bigint) h
         WHERE NOT EXISTS (SELECT 1 FROM accounts a
-            WHERE a.project = :project AND a.name = l.account AND a.parked_until > {now}))"""
+            WHERE a.project = :project AND a.name = l.account AND a.parked_until > {now})
+        ORDER BY h.rank, h.seq LIMIT :reach::bigint)"""
+# Joined in the order of the heads, so that only what is wanted is read and locked. The status is spelled so that
+# no partial index seems to help: the row is found by its number.
 _PICKED = """picked AS MATERIALIZED (
-        SELECT seq, rank FROM tasks WHERE seq = ANY(ARRAY(SELECT seq FROM heads)) AND status = 'pending'
-        ORDER BY rank, seq LIMIT :want::bigint FOR UPDATE SKIP LOCKED)"""
+        SELECT t.rank, t.seq FROM heads h JOIN tasks t ON t.seq = h.seq WHERE t.status || '' = 'pending'
+        LIMIT :want::bigint FOR UPDATE OF t SKIP LOCKED)"""
 
 PICK: Final = f"""WITH {_HEADS}, {_PICKED}
     SELECT h.count, p.rank, p.seq FROM (SELECT count(*) FROM heads) h LEFT JOIN picked p ON true"""
@@ -44,7 +47,7 @@ TAKE: Final = f"""WITH gate AS MATERIALIZED (
     {_PICKED},
     taken AS (
         UPDATE tasks SET status = 'claimed', epoch = epoch + 1, cancel = 0, blocked_by = NULL
-        WHERE seq = ANY(ARRAY(SELECT seq FROM picked)) AND status = 'pending' RETURNING {rows.COLUMNS}),
+        WHERE seq = ANY(ARRAY(SELECT seq FROM picked)) RETURNING {rows.COLUMNS}),
     held AS (
         INSERT INTO claims (id, epoch, worker, machine, host, project, type, account, lease_until, lease, boot, since)
         SELECT 'task:' || id, epoch, :worker, :machine, :host, project, type, coalesce(account, ''),
@@ -60,7 +63,7 @@ TAKE: Final = f"""WITH gate AS MATERIALIZED (
 EXAMPLE: Final = {
     "lanes": [1, 2],
     "accounts": [None, None],
-    "reach": 17,
+    "reach": 9,
     "want": 1,
     "last": 2,
     "project": "p",

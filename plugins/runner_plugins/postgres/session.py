@@ -42,6 +42,8 @@ _WRITES: Final = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_sort": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 _READERS_MOST: Final = 4
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.statuses import HELD
+
 if TYPE_CHECKING:
     from runner.model import Claim
     from runner_plugins.sql.tx import Tx
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 TASK = """SELECT t.seq, t.id, t.epoch, t.status, t.project, t.unit, t.limit_key, t.type, t.account, t.attempts,
     t.attempts_max, t.interruptions, t.interruptions_max, t.cancel, t.children, t.attempt, c.worker, c.machine
     FROM tasks t JOIN claims c ON c.id = :name
-    WHERE t.id = :id AND t.epoch = :epoch AND t.status IN ('claimed', 'in_progress'){lock_t}"""
+    WHERE t.id = :id AND t.epoch = :epoch{lock_t}"""
 UNIT = "SELECT epoch FROM claims WHERE id = :name AND epoch = :epoch{lock}"
 
 
@@ -46,4 +48,4 @@ def held(tx: Tx, fence: Claim) -> Held | None:
         row = tx.one(UNIT, name=fence.id, epoch=fence.epoch)
         return None if row is None else Held(0, fence.key, fence.epoch)
     row = tx.one(TASK, name=fence.id, id=fence.key, epoch=fence.epoch)
-    return None if row is None else Held(*row)
+    return Held(*row) if row is not None and row[3] in HELD else None
