@@ -77,7 +77,7 @@ class Runner:
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
         input: str | None = "",
-        timeout: float = 60,
+        timeout: float = 120,
     ) -> Ended:
         ended = subprocess.run(
             [*self.argv, *map(str, args)],
