@@ -21,12 +21,13 @@ WAITS = """SELECT seq, id, project, unit, limit_key, not_before, rank, machine, 
 UNMET = "SELECT 1 FROM deps WHERE child = :seq AND met = 0 LIMIT 1"
 UNIT = "SELECT parallel, home FROM units WHERE id = :unit{lock}"
 UNIT_CLAIM = "SELECT 1 FROM claims WHERE id = :id"
+# The NOT IN repeats the condition of the partial indexes: SQLite does not conclude it from the status itself.
 UNIT_BUSY = """SELECT seq, status, rank, project, unit, limit_key FROM tasks
     WHERE unit = :unit AND status IN ('pending', 'claimed', 'in_progress') AND seq <> :seq
-    ORDER BY rank DESC LIMIT 1"""
+    AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank DESC LIMIT 1"""
 KEY_BUSY = """SELECT seq, status, rank, project, unit, limit_key FROM tasks
     WHERE limit_key = :limit_key AND project = :project AND status IN ('pending', 'claimed', 'in_progress')
-    AND seq <> :seq ORDER BY rank DESC LIMIT 1"""
+    AND seq <> :seq AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank DESC LIMIT 1"""
 SET_LANE = """UPDATE tasks SET status = 'pending', blocked_by = NULL, lane = :lane, not_before = NULL,
     unit_epoch = :unit_epoch
     WHERE seq = :seq"""
@@ -35,12 +36,13 @@ SET_BLOCKED = "UPDATE tasks SET status = 'blocked', blocked_by = :why WHERE seq 
 STEP_BACK = SET_BLOCKED + " AND status = 'pending'"
 SET_SCHEDULED = "UPDATE tasks SET status = 'scheduled', blocked_by = NULL WHERE seq = :seq"
 NEXT_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit'
-    ORDER BY rank, seq LIMIT 1"""
+    AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank, seq LIMIT 1"""
 NEXT_OF_KEY = """SELECT seq FROM tasks WHERE limit_key = :limit_key AND project = :project AND status = 'blocked'
-    AND blocked_by = 'key' ORDER BY rank, seq LIMIT 1"""
-OPEN_OF_UNIT = "SELECT seq, project, limit_key FROM tasks WHERE unit = :unit AND status = 'pending'"
+    AND blocked_by = 'key' AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank, seq LIMIT 1"""
+OPEN_OF_UNIT = """SELECT seq, project, limit_key FROM tasks
+    WHERE unit = :unit AND status = 'pending' AND status NOT IN ('done', 'failed', 'cancelled')"""
 BLOCKED_OF_UNIT = """SELECT seq FROM tasks WHERE unit = :unit AND status = 'blocked' AND blocked_by = 'unit'
-    ORDER BY rank, seq"""
+    AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank, seq"""
 HOME = "UPDATE tasks SET home = :home WHERE seq = :seq"
 UNIT_HOME = "UPDATE units SET home = :home WHERE id = :unit"
 

@@ -51,14 +51,16 @@ ARTIFACTS = f"""SELECT {records.ARTIFACT} FROM artifacts
 LIMITS = "SELECT name, most FROM limits WHERE project = :project"
 HELD_OF = """SELECT count(*) FROM claims
     WHERE project = :project AND ((:kind = 'type' AND type = :of) OR (:kind = 'account' AND account = :of))"""
-AHEAD = "SELECT count(*) FROM tasks WHERE status = 'pending' AND lane = :lane AND rank < :rank"
+AHEAD = "SELECT count(*) FROM tasks WHERE status = 'pending' AND lane = :lane AND (rank, seq) < (:rank, :seq)"
 ROUTING = "SELECT seq, lane, rank FROM tasks WHERE id = :id"
 PARKED = "SELECT parked_until FROM accounts WHERE project = :project AND name = :name AND parked_until > {wall}"
 UNIT_HOLDER = """SELECT id FROM tasks WHERE unit = :unit AND id <> :id
-    AND status IN ('pending', 'claimed', 'in_progress') ORDER BY rank LIMIT 1"""
+    AND status IN ('pending', 'claimed', 'in_progress')
+    AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank LIMIT 1"""
 UNIT_CLAIM = "SELECT worker FROM claims WHERE id = :id"
 KEY_HOLDER = """SELECT id FROM tasks WHERE limit_key = :key AND id <> :id
-    AND status IN ('pending', 'claimed', 'in_progress') ORDER BY rank LIMIT 1"""
+    AND status IN ('pending', 'claimed', 'in_progress')
+    AND status NOT IN ('done', 'failed', 'cancelled') ORDER BY rank LIMIT 1"""
 
 _LIVE_SECONDS = 90.0
 """A worker that was heard of within this time counts as live: several renewals."""
@@ -162,7 +164,7 @@ class Queue:
         live = [w for w in self.workers() if w.heartbeat <= _LIVE_SECONDS]
         return Facts(
             parents=tuple(waiting),
-            ahead=int(self._db.rows(AHEAD, lane=lane_id, rank=rank)[0][0]) if one.status == "pending" else 0,
+            ahead=int(self._db.rows(AHEAD, lane=lane_id, rank=rank, seq=seq)[0][0]) if one.status == "pending" else 0,
             key_holder=self._in_the_way(one),
             limit=self._saturated(one),
             parked_until=parked[0][0] if parked else None,
