@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from runner.errors import StoreError, StoreLocked, StoreUnavailable
 from runner.hookspecs import hookimpl
@@ -16,16 +16,18 @@ from runner_plugins.sql import schema
 from runner_plugins.sql.lanes import READ_NEW, LaneCache
 from runner_plugins.sql.ping import Pings
 from runner_plugins.sql.reads import Queue, Records, Streams
-from runner_plugins.sql.rows import dump
 from runner_plugins.sql.turnstile import Turnstile
-from runner_plugins.sql.tx import spell
+from runner_plugins.sqlite.spelling import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.model import Lane, Worker
-    from runner.store import ClaimTasks, Op
+    from runner.store import Op
     from runner_plugins.sql.tx import Row
+    from runner_plugins.sqlite.transaction import Transaction
+
+T = TypeVar("T")
 
 _PREFIX = "sqlite:///"
 _CHECKPOINT_PAGES: Final = 4000
@@ -34,113 +36,6 @@ _NETWORK: Final = frozenset(
     "nfs nfs4 cifs smb smb2 smb3 smbfs 9p afs ceph fuse.sshfs fuse.glusterfs glusterfs lustre beegfs "
     "fuse.s3fs fuse.rclone".split()
 )
-
-PICK = """SELECT t.seq FROM json_each(:lanes) l JOIN tasks t ON t.seq =
-    (SELECT seq FROM tasks WHERE status = 'pending' AND lane = l.value ORDER BY rank, seq LIMIT 1)
-    ORDER BY t.rank, t.seq LIMIT 1"""
-
-
-class _Dialect:
-    """SQLite's spelling: the clocks are parameters, since on one host this process's clocks are the store's."""
-
-    clock: ClassVar[Mapping[str, str]] = {
-        "now": ":now",
-        "wall": ":wall",
-        "boot": ":boot",
-        "lock": "",
-        "lock_t": "",
-        "skip": "",
-        "expired": "(boot <> :boot OR lease_until < :now)",
-        "safe_events": "",
-        "event_id": "NULL",
-    }
-
-    @staticmethod
-    def among(name: str) -> str:
-        return f"IN (SELECT value FROM json_each(:{name}))"
-
-    @staticmethod
-    def parameter(name: str) -> str:
-        return f":{name}"
-
-
-_DIALECT = _Dialect()
-_spelled: dict[str, tuple[str, bool]] = {}
-
-
-def _spell(text: str) -> tuple[str, bool]:
-    """The statement as SQLite takes it, and whether it has lists among its parameters."""
-    known = _spelled.get(text)
-    if known is None:
-        known = _spelled[text] = (spell(text, _DIALECT), "json_each(" in text or "IN @" in text)
-    return known
-
-
-def _execute(db: sqlite3.Connection, text: str, values: dict[str, Any], clock: dict[str, Any]) -> sqlite3.Cursor:
-    """Run a statement; `values` is the caller's to give away."""
-    sql, lists = _spell(text)
-    if lists:
-        for name, value in values.items():
-            if type(value) is list:
-                values[name] = dump(value)
-    values.update(clock)
-    return db.execute(sql, values)
-
-
-class _Tx:
-    """One write transaction."""
-
-    def __init__(self, store: SqliteStore, db: sqlite3.Connection) -> None:
-        self.store = store
-        self.db = db
-        self.after: list[Callable[[], None]] = []
-        self.woken: set[str] = set()
-        self.boot = store.boot
-        self._now, self._wall = time.monotonic(), time.time()
-        self._clock = {"now": self._now, "wall": self._wall, "boot": store.boot}
-
-    def all(self, sql: str, **values: Any) -> Sequence[Row]:
-        return _execute(self.db, sql, values, self._clock).fetchall()
-
-    def one(self, sql: str, **values: Any) -> Row | None:
-        row: Row | None = _execute(self.db, sql, values, self._clock).fetchone()
-        return row
-
-    def run(self, sql: str, **values: Any) -> int:
-        return _execute(self.db, sql, values, self._clock).rowcount
-
-    def post(self, sql: str, **values: Any) -> None:
-        _execute(self.db, sql, values, self._clock)
-
-    def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.db.executemany(_spell(sql)[0], ({**row, **self._clock} for row in rows))
-
-    def lock(self, name: str) -> None:
-        """Writers are alone already."""
-
-    def clock(self) -> tuple[float, float]:
-        return self._now, self._wall
-
-    def fitting(self, worker: Worker) -> list[Lane]:
-        cache = self.store.lane_cache_in(self)
-        return cache.fitting(worker)
-
-    def take(self, op: ClaimTasks, lanes: Sequence[Lane]) -> None:
-        """Statements cost little here, and writers are alone: step by step."""
-
-    def pick(self, lanes: Sequence[int], want: int) -> list[int]:
-        if not lanes:
-            return []
-        if want == 1:
-            return [row[0] for row in self.all(PICK, lanes=list(lanes))]
-        # A few at a time, each the head of its lane once the ones before it are taken.
-        heads: list[tuple[float, int]] = []
-        for lane in lanes:
-            heads += self.all(HEADS, lane=lane, want=want)
-        return [seq for _, seq in sorted(heads)[:want]]
-
-
-HEADS = "SELECT rank, seq FROM tasks WHERE status = 'pending' AND lane = :lane ORDER BY rank, seq LIMIT :want"
 
 
 class SqliteStore:
@@ -191,41 +86,43 @@ class SqliteStore:
         """As `runner.store.Store.commit`."""
         from runner_plugins.sql.apply import apply  # here: commands that only read start without the writes
 
-        with self.write() as tx:
-            results = apply(tx, ops, request_id)
+        tx, results = self._write(lambda tx: apply(tx, ops, request_id))
         for done in tx.after:
             done()
         if tx.woken:
             self._pings.send(tx.woken)
         return results
 
-    @contextlib.contextmanager
-    def write(self) -> Iterator[_Tx]:
-        """A write transaction: immediate, in the queue of writers, rolled back on any error."""
+    def _write(self, work: Callable[[Transaction], T]) -> tuple[Transaction, T]:
+        """What `work` makes of a write transaction: immediate, in the queue of writers, undone on any error."""
+        from runner_plugins.sqlite.transaction import Transaction  # here, too
+
         with self._explained:
             self._turnstile.acquire()
+            db = self._writer
             try:
-                db = self._writer
                 db.execute("BEGIN IMMEDIATE")
-                try:
-                    tx = _Tx(self, db)
-                    yield tx
-                    db.execute("COMMIT")
-                except BaseException:
-                    self._forget_lanes()
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                    raise
+                tx = Transaction(self, db)
+                result = work(tx)
+                db.execute("COMMIT")
+            except BaseException:
+                self._forget_lanes()
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
             finally:
                 self._turnstile.release()
+        return tx, result
 
     # Reading
 
     def rows(self, sql: str, **values: Any) -> Sequence[Row]:
         """The rows of a read, outside any transaction."""
-        clock = {"now": time.monotonic(), "wall": time.time(), "boot": self.boot}
         with self._explained:
-            return _execute(self._reader(), sql, values, clock).fetchall()
+            return execute(self._reader(), sql, values, self._clock()).fetchall()
+
+    def _clock(self) -> dict[str, Any]:
+        return {"now": time.monotonic(), "wall": time.time(), "boot": self.boot}
 
     def lane_cache(self) -> LaneCache:
         """The lanes, topped up by a read."""
@@ -233,11 +130,21 @@ class SqliteStore:
             self._lanes.extend(self.rows(READ_NEW, last=self._lanes.last))
             return self._lanes
 
-    def lane_cache_in(self, tx: _Tx) -> LaneCache:
+    def lane_cache_in(self, tx: Transaction) -> LaneCache:
         """The lanes, topped up within a transaction."""
         with self._lanes_lock:
             self._lanes.extend(tx.all(READ_NEW, last=self._lanes.last))
             return self._lanes
+
+    @property
+    def last_lane(self) -> int:
+        """The newest lane that was looked at."""
+        return self._lanes.last
+
+    def known_lanes(self, worker: Worker) -> list[Lane]:
+        """The lanes that fit `worker`, as far as they were looked at."""
+        with self._lanes_lock:
+            return self._lanes.fitting(worker)
 
     def _forget_lanes(self) -> None:
         """A transaction that was rolled back may have shown lanes that do not exist."""
@@ -274,17 +181,21 @@ class SqliteStore:
         """Bring the schema up to date: one process does it, the others wait."""
         from runner_plugins.sql.migrate import migrate
 
-        with self.write() as tx:
+        def work(tx: Transaction) -> list[str]:
             if tx.db.execute("PRAGMA user_version").fetchone()[0] >= schema.VERSION:
                 return []
             done = migrate(tx.db)
             tx.db.execute(f"PRAGMA user_version={schema.VERSION}")
-        return done
+            return done
+
+        return self._write(work)[1]
 
     def explain_claim(self) -> list[str]:
         """The plan of the statement that claims, a line a step (for tests)."""
-        rows = self._writer.execute("EXPLAIN QUERY PLAN " + _spell(PICK)[0], {"lanes": "[1]"}).fetchall()
-        return [row[3] for row in rows]
+        from runner_plugins.sqlite.transaction import LOOK
+
+        values = {"lanes": "[1, 2]", "last": 2, "project": "p"}
+        return [row[3] for row in execute(self._writer, f"EXPLAIN QUERY PLAN {LOOK}", values, self._clock()).fetchall()]
 
     def close(self) -> None:
         """Close every connection and remove the socket."""

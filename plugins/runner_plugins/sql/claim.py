@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runner.model import Claim
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from runner.model import Lane
     from runner.store import ClaimTasks, ClaimUnit, ReleaseUnit
     from runner_plugins.sql.fences import Held
-    from runner_plugins.sql.tx import Tx
+    from runner_plugins.sql.tx import Row, Tx
 
 PARKED = "SELECT name FROM accounts WHERE project = :project AND parked_until > {wall}"
 LIMITS = "SELECT name, most FROM limits WHERE project = :project ORDER BY name{lock}"
@@ -59,16 +60,13 @@ def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
     if op.only:
         named = tx.all(ONLY, ids=list(op.only), limit=op.limit)
         return [_take(tx, op, seq, Limits(tx, op.worker.project)) for (seq,) in named]
-    lanes = tx.fitting(op.worker)
-    if op.lanes is not None:
-        wanted = set(op.lanes)
-        lanes = [lane for lane in lanes if lane.id in wanted]
+    lanes = _eligible(tx, op)
+    at_once = tx.take(op, lanes) if lanes else None
+    if at_once is not None:
+        return [_claimed(op, row) for row in at_once]
+    lanes = _eligible(tx, op)
     if not lanes:
         return []
-    at_once = tx.take(op, lanes)
-    if at_once is not None:
-        tasks = [rows.task(row) for row in at_once]
-        return [Claim(f"task:{task.id}", task.epoch, op.lease, task) for task in tasks]
     closed = set(op.excluded_accounts) | {row[0] for row in tx.all(PARKED, project=op.worker.project)}
     lanes = [lane for lane in lanes if lane.account not in closed]
     limits = Limits(tx, op.worker.project)
@@ -85,34 +83,56 @@ def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
     return taken
 
 
+def _eligible(tx: Tx, op: ClaimTasks) -> list[Lane]:
+    lanes = tx.fitting(op.worker)
+    if op.lanes is None:
+        return lanes
+    wanted = set(op.lanes)
+    return [lane for lane in lanes if lane.id in wanted]
+
+
 def _take(tx: Tx, op: ClaimTasks, seq: int, limits: Limits) -> Claim:
+    claimed = _claimed(op, take(tx, op, seq))
+    assert claimed.task is not None
+    limits.spend(claimed.task.type, claimed.task.account)
+    return claimed
+
+
+def _claimed(op: ClaimTasks, row: Row) -> Claim:
+    task = rows.task(row)
+    return Claim(f"task:{task.id}", task.epoch, op.lease, task)
+
+
+def take(tx: Tx, op: ClaimTasks, seq: int) -> Row:
+    """Take this pending task: a new epoch, a claim, a line in the log → its row of `rows.COLUMNS`."""
     row = tx.one(TAKE, seq=seq)
     assert row is not None
-    task = rows.task(row)
-    limits.spend(task.type, task.account)
     worker = op.worker
-    name = f"task:{task.id}"
+    id, epoch = row[_ID], row[_EPOCH]
     tx.post(
         HOLD,
-        id=name,
-        epoch=task.epoch,
+        id=f"task:{id}",
+        epoch=epoch,
         worker=worker.id,
         machine=worker.machine,
         host=worker.host,
-        project=task.project,
-        type=task.type,
-        account=task.account or "",
+        project=row[_PROJECT],
+        type=row[_TYPE],
+        account=row[_ACCOUNT] or "",
         lease=op.lease,
     )
-    tx.post(
-        rows.EVENT,
-        kind="task.claimed",
-        task=task.id,
-        epoch=task.epoch,
-        who=worker.id,
-        data=dump({"worker": worker.id, "machine": worker.machine}),
-    )
-    return Claim(name, task.epoch, op.lease, task)
+    data = taken_by(worker.id, worker.machine)
+    tx.post(rows.EVENT, kind="task.claimed", task=id, epoch=epoch, who=worker.id, data=data)
+    return row
+
+
+_ID, _EPOCH, _PROJECT, _TYPE, _ACCOUNT = (rows.NAMES.index(n) for n in ("id", "epoch", "project", "type", "account"))
+
+
+@lru_cache(maxsize=64)
+def taken_by(worker: str, machine: str) -> str:
+    """What the log says of a claim: the same for all claims of a worker."""
+    return dump({"worker": worker, "machine": machine})
 
 
 ADD_UNIT = (

@@ -33,9 +33,12 @@ def dump(value: Any) -> str:
     return _encode(value)
 
 
+_decode = json.JSONDecoder().raw_decode  # what `json.loads` adds is for text that we did not write
+
+
 def load(text: str | None) -> Any:
     """What `dump` wrote; None stays None."""
-    return None if text is None else json.loads(text)
+    return None if text is None else _decode(text)[0]
 
 
 def task(row: Row) -> Task:
@@ -46,14 +49,14 @@ def task(row: Row) -> Task:
         row[2],
         row[3],
         row[4],
-        json.loads(row[5]),
+        load(row[5]),
         row[6],
         row[7],
-        json.loads(row[8]),
+        load(row[8]),
         row[9],
         row[10],
         row[11],
-        tuple(json.loads(row[12])) if row[12] != "[]" else (),
+        tuple(load(row[12])) if row[12] != "[]" else (),
         row[13],
         row[14],
         row[15],

@@ -80,7 +80,7 @@ class Tx(Protocol):
         ...
 
     def fitting(self, worker: Worker) -> list[Lane]:
-        """The lanes that fit `worker`, those added since the last look included."""
+        """The lanes that fit `worker`. Asked again after `take` said None, with those added since the last look."""
         ...
 
     def take(self, op: ClaimTasks, lanes: Sequence[Lane]) -> list[Row] | None:

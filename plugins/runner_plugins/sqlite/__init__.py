@@ -1,0 +1,1 @@
+"""The parts of the SQLite store, which `sqlite_store` opens."""
