@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from runner_plugins import postgres_store
 
 from runner.testing import postgres
+from runner_plugins import postgres_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

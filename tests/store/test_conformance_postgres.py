@@ -6,9 +6,9 @@ import functools
 from typing import TYPE_CHECKING
 
 import pytest
-from runner_plugins import postgres_store
 
 from runner.testing.conformance import StoreConformance
+from runner_plugins import postgres_store
 
 if TYPE_CHECKING:
     from runner.testing.conformance.actors import OpenStore
