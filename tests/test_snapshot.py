@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,8 +13,14 @@ from pathlib import Path
 import pytest
 from workspaces import Lab, git, make_lab, put, tree
 
-from runner.errors import SnapshotFailed
+from runner.errors import SnapshotFailed, WorkspaceLost
 from runner.workspace import Caps, LeftOut, Snapshot, Workspace, list_kept, restore
+from runner.workspace.git import Git
+from runner.workspace.importer import Importer
+from runner.workspace.index import Index, Known, known
+from runner.workspace.part import Part
+from runner.workspace.storing import Storer
+from runner.workspace.walk import seen
 
 
 @pytest.fixture
@@ -189,6 +196,18 @@ def test_another_process_goes_on_from_what_is_known(lab: Lab, work: Workspace) -
     assert lab.files_of(shoot(again).commit) == tree(again.path)
 
 
+def test_the_first_snapshot_after_a_reclaim_stores_nothing_again(lab: Lab, work: Workspace) -> None:
+    put(work.path, **{f"deps/{n}.log": str(n) for n in range(50)})
+    git("init", "-q", work.path / "nested", cwd=work.path)
+    shoot(work)
+    os.rename(work.path, lab.state / "lost")
+    again = lab.open(2, reclaimed=True)
+    before = int(lab.git("count-objects").split()[0])
+    shoot(again, 2)
+    # Two commits at most, for the trees are there: that of the worktree and that of the nested repository.
+    assert int(lab.git("count-objects").split()[0]) - before <= 2
+
+
 def test_refs_that_somebody_deleted_are_written_anew_in_full(lab: Lab, work: Workspace) -> None:
     put(work.path, **{"a.txt": "one"})
     shoot(work)
@@ -352,8 +371,6 @@ while True:
 
 def test_files_may_change_grow_shrink_and_vanish_while_it_is_taken(lab: Lab, work: Workspace) -> None:
     put(work.path, **{"steady.txt": "steady"})
-    import sys
-
     writer = subprocess.Popen([sys.executable, "-c", WRITER, work.path], stdout=subprocess.PIPE)
     try:
         assert writer.stdout is not None
@@ -452,3 +469,46 @@ def test_a_sha256_repository_works_too(tmp_path: Path) -> None:
     assert len(shoot(work).commit) == 64
     os.rename(work.path, lab.state / "lost")
     assert tree(lab.open(2, reclaimed=True).path) == {"a.txt": b"a", "b.txt": b"b"}
+
+
+def test_a_stream_that_is_cut_off_moves_no_ref(lab: Lab, work: Workspace) -> None:
+    put(work.path, **{"a.txt": "x"})
+    first = shoot(work)
+    importer = Importer(Git(lab.repo))
+    importer.blob(b"content")
+    importer.commit(first.ref, [first.commit], "cut off", [])
+    process = importer._process
+    assert process is not None
+    assert process.stdin is not None
+    # What git sees when the process that speaks to it is killed.
+    process.stdin.close()
+    assert process.wait(timeout=30) != 0
+    importer.drop()
+    assert lab.refs()[first.ref] == first.commit
+
+
+def test_a_worktree_that_vanishes_while_it_is_read_is_not_a_snapshot_without_files(
+    lab: Lab, work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(work.path, **{"a.txt": "x"})
+    first = shoot(work)
+    entries = Storer.entries
+
+    def then_lose_it(self: Storer, part: Part) -> dict[str, Known]:
+        found = entries(self, part)
+        (work.path / ".git").unlink()
+        return found
+
+    monkeypatch.setattr(Storer, "entries", then_lose_it)
+    (work.path / "a.txt").unlink()
+    with pytest.raises(WorkspaceLost):
+        work.snapshot(1)
+    assert lab.refs()[first.ref] == first.commit
+
+
+def test_a_file_that_was_just_written_is_not_trusted_by_its_stat(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    now = seen(str(tmp_path / "file"), os.lstat(tmp_path / "file"))
+    for read_at, trusted in ((now.ctime + 1_000_000, None), (now.ctime + 3_000_000_000, "oid")):
+        index = Index(trees={"": {"file": known(now, "oid", read_at)}})
+        assert index.match("", "file", now) == trusted

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from workspaces import Lab, git, make_lab, put, tree
 
-from runner.workspace import Caps, Snapshot, Workspace
+from runner.workspace import Caps, Snapshot, Workspace, history, list_kept, restore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +112,45 @@ def test_each_nested_repository_has_a_ref_of_its_own(lab: Lab, work: Workspace) 
     # Its main snapshot alone keeps them, too.
     for ref in shot.nested:
         assert lab.refs()[ref] in lab.git("rev-list", shot.ref).split()
+
+
+COMMITTER = """
+import pathlib, subprocess, sys
+root = pathlib.Path(sys.argv[1])
+git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "gc.auto=0"]
+n = 0
+while True:
+    n += 1
+    (root / "file.txt").write_text(str(n))
+    subprocess.run([*git, "commit", "-qam", f"busy {n}"], cwd=root, check=True)
+    if n == 1:
+        print("ready", flush=True)
+    if n % 4 == 0:
+        subprocess.run([*git, "gc", "-q", "--prune=now"], cwd=root, check=True)
+"""
+
+
+def test_a_repository_that_is_committed_to_and_packed_meanwhile_is_whole_in_every_snapshot(
+    lab: Lab, work: Workspace
+) -> None:
+    a_repository(work.path / "busy")
+    committer = subprocess.Popen([sys.executable, "-c", COMMITTER, work.path / "busy"], stdout=subprocess.PIPE)
+    shots = []
+    try:
+        assert committer.stdout is not None
+        committer.stdout.readline()
+        shots = [shoot(work) for _ in range(15)]
+    finally:
+        committer.terminate()
+        committer.wait()
+        assert committer.stdout is not None
+        committer.stdout.close()
+    kept = {one.commit: one for one in history(list_kept(lab.repo, lab.state)[-1])}
+    for n, shot in enumerate(shots):
+        if not any(item.path == "busy/.git" for item in shot.left_out):
+            restore(kept[shot.commit], lab.state / f"out-{n}")
+            assert "busy" in git("log", "-1", "--format=%s", cwd=lab.state / f"out-{n}/busy")
+            git("fsck", "--connectivity-only", cwd=lab.state / f"out-{n}/busy")
 
 
 def test_an_unchanged_nested_repository_is_not_stored_again(lab: Lab, work: Workspace) -> None:

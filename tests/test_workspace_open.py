@@ -138,6 +138,17 @@ def test_the_snapshot_of_the_highest_attempt_is_the_last(lab: Lab) -> None:
     assert (lab.open(2, reclaimed=True).path / "n.txt").read_text() == "10"
 
 
+def test_a_later_task_of_a_unit_counts_its_attempts_from_one_and_is_still_the_last(lab: Lab) -> None:
+    work = lab.open(1)
+    put(work.path, **{"n.txt": "first task, third attempt"})
+    work.snapshot(3)
+    work = lab.open(2)
+    put(work.path, **{"n.txt": "second task, first attempt"})
+    work.snapshot(1)
+    os.rename(work.path, lab.state / "lost")
+    assert (lab.open(3, reclaimed=True).path / "n.txt").read_text() == "second task, first attempt"
+
+
 def test_a_named_commit_or_snapshot_to_resume_from_wins(lab: Lab) -> None:
     first = lab.open(1)
     put(first.path, **{"a.txt": "a"})
@@ -240,6 +251,11 @@ def test_a_reclaim_gets_the_copies_too(lab: Lab) -> None:
     put(lab.repo, **{".env": "SECRET=1"})
     lab.open(1, copy=[".env"]).snapshot(1)
     assert (lab.open(2, reclaimed=True, copy=[".env"]).path / ".env").read_text() == "SECRET=1"
+
+
+def test_a_glob_that_is_none_is_an_error(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="is not a glob"):
+        lab.open(1, copy=["a**b"])
 
 
 @pytest.mark.parametrize("glob", ["../secret", "/etc/passwd", ""])

@@ -18,7 +18,7 @@ from runner.workspace.leftout import LeftOut, size_text
 from runner.workspace.locks import hold
 from runner.workspace.marker import FAILED, Place, admin_of, identify, read_marker
 from runner.workspace.names import late_ref
-from runner.workspace.opening import LOCK, WORKTREES, worktrees_of
+from runner.workspace.places import LOCK, WORKTREES, worktrees_of
 from runner.workspace.snapshot import Photographer, Snapshot
 from runner.workspace.survey import Caps
 from runner.workspace.workspace import take_snapshot, worktree_git

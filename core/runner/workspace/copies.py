@@ -23,7 +23,7 @@ def copy_in(source: Path, target: Path, globs: Sequence[str], hasher: Hasher) ->
     for glob in globs:
         if os.path.isabs(glob) or ".." in Path(glob).parts or not glob:
             raise ConfigError(f"workspace.copy: '{glob}' leads out of the repository", "name a path inside of it")
-        for found in sorted(source.glob(glob)):
+        for found in _matches(source, glob):
             for path in _files(source, found):
                 if path in copied or os.path.lexists(target / path) or _through_link(target, path):
                     continue
@@ -31,6 +31,13 @@ def copy_in(source: Path, target: Path, globs: Sequence[str], hasher: Hasher) ->
                 shutil.copy2(source / path, target / path, follow_symlinks=False)
                 copied[path] = hasher.file(os.fspath(target / path)) or ""
     return copied
+
+
+def _matches(source: Path, glob: str) -> list[Path]:
+    try:
+        return sorted(source.glob(glob))
+    except ValueError as error:
+        raise ConfigError(f"workspace.copy: '{glob}' is not a glob: {error}", "see the manual for globs") from None
 
 
 def unkept_copies(place: Place, hasher: Hasher) -> list[str]:

@@ -11,7 +11,7 @@ from runner.errors import GitError, UsageError
 from runner.workspace.git import Git
 from runner.workspace.leftout import LeftOut
 from runner.workspace.names import SNAPSHOTS
-from runner.workspace.opening import REPO, WORKTREES
+from runner.workspace.places import REPO, WORKTREES
 from runner.workspace.snapshot import parse_message
 from runner.workspace.writeback import read_about, write_whole
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A snapshot: `ref` and `commit` in `repo`, taken at `when` (Unix seconds) of `files` files.
+    """A snapshot: `ref` and `commit` in `repo`, taken at `when` (Unix seconds) of `files` files by claim `epoch`.
 
     `previous` is the attempt's snapshot before it, if there was one; `label` says why it was taken.
     """
 
     unit: str
+    epoch: int
     attempt: int
     ref: str
     commit: str
@@ -39,12 +40,13 @@ class Kept:
 
 
 def list_kept(repo: Path | None, state: Path) -> list[Kept]:
-    """The newest snapshot of every attempt, by unit and attempt: in `repo`, and in every repository worked for."""
+    """The newest snapshot of every attempt in `repo` and in every repository worked for, oldest first in each unit."""
     found: dict[tuple[Path, str], Kept] = {}
     for place in _repositories(repo, state):
-        for kept in _in(place):
-            found[_common(place), kept.ref] = kept
-    return sorted(found.values(), key=lambda kept: (kept.unit, kept.attempt))
+        common = _common(place)
+        if common is not None:
+            found |= {(common, kept.ref): kept for kept in kept_in(place)}
+    return sorted(found.values(), key=_age)
 
 
 def restore(kept: Kept, into: Path) -> int:
@@ -73,26 +75,35 @@ def _repositories(repo: Path | None, state: Path) -> Iterable[Path]:
     return [place for place in dict.fromkeys(places) if place.is_dir()]
 
 
-def _common(repo: Path) -> Path:
-    # Two checkouts of one repository hold the same refs.
+def _common(repo: Path) -> Path | None:
+    """What two checkouts of one repository share; None for a folder that is none any more."""
     code, out, _ = Git(repo).attempt("rev-parse", "--git-common-dir")
-    return Path(os.path.realpath(repo / os.fsdecode(out).rstrip("\n"))) if code == 0 else repo
+    return Path(os.path.realpath(repo / os.fsdecode(out).rstrip("\n"))) if code == 0 else None
 
 
-def _in(repo: Path) -> Iterable[Kept]:
+def _age(kept: Kept) -> tuple[str, int, float, int]:
+    # Epochs grow with every claim; attempts start again with every task of a unit, and clocks may be set.
+    return kept.unit, kept.epoch, kept.when, kept.attempt
+
+
+def kept_in(repo: Path, unit: str = "") -> list[Kept]:
+    """The newest snapshot of every attempt in one repository, in the order of `list_kept`; of `unit` alone if given."""
     words = "--format=%(refname)%00%(objectname)%00%(committerdate:unix)%00%(contents)%00"
-    code, out, _ = Git(repo).attempt("for-each-ref", words, f"{SNAPSHOTS}/")
-    fields = out.decode("utf-8", "surrogateescape").split("\0") if code == 0 else []
+    out = Git(repo).run("for-each-ref", words, f"{SNAPSHOTS}/{unit}/" if unit else f"{SNAPSHOTS}/")
+    found = []
+    fields = out.decode("utf-8", "surrogateescape").split("\0")
     for ref, commit, when, message in zip(fields[::4], fields[1::4], fields[2::4], fields[3::4], strict=False):
         about = parse_message(message)
         if about is None or "runner" not in about:
             continue
-        yield _kept(repo, ref.lstrip("\n"), commit, float(when), about)
+        found.append(_kept(repo, ref.lstrip("\n"), commit, float(when), about))
+    return sorted(found, key=_age)
 
 
 def _kept(repo: Path, ref: str, commit: str, when: float, about: dict[str, Any]) -> Kept:
     return Kept(
         unit=str(about["unit"]),
+        epoch=int(about["epoch"]),
         attempt=int(about["attempt"]),
         ref=ref,
         commit=commit,

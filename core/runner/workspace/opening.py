@@ -11,21 +11,19 @@ from runner.errors import GitError, RunnerError, UsageError, WorkspaceLost
 from runner.workspace.blobs import Hasher
 from runner.workspace.copies import copy_in
 from runner.workspace.git import Git
+from runner.workspace.index import Index, save
+from runner.workspace.kept import kept_in
 from runner.workspace.locks import hold, locked
 from runner.workspace.marker import GUARD, Marker, Place, check, identify, mark, write_marker
-from runner.workspace.names import SNAPSHOTS, attempt_of, check_unit
+from runner.workspace.names import attempt_of, check_unit
+from runner.workspace.places import LOCK, REPO, WORKTREES, worktrees_of
 from runner.workspace.snapshot import Photographer
 from runner.workspace.survey import Caps
 from runner.workspace.workspace import Workspace, take_snapshot, worktree_git
-from runner.workspace.writeback import read_about, write_difference
+from runner.workspace.writeback import read_about, stored_trees, write_difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-WORKTREES = "worktrees"
-LOCK = "lock"
-REPO = "repo"
-"""In `<state>/worktrees/<unit>/`: the lock that open workspaces share, and the path of the unit's repository."""
 
 
 def open_workspace(
@@ -116,7 +114,7 @@ class _Opening:
     def new(self, resume_from: str | None) -> Place:
         """A worktree of this claim's own, complete when this returns."""
         git = Git(self.repo)
-        start = resume_from or last_snapshot(git, self.unit) or self.base
+        start = resume_from or last_snapshot(self.repo, self.unit) or self.base
         if start is None:
             raise UsageError(f"work unit {self.unit} has no commit to start from", "submit it again from a repository")
         about = read_about(git, start)
@@ -124,7 +122,10 @@ class _Opening:
         pinned = worktree_git(place)
         pinned.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
         if about:
-            write_difference(pinned, self._commit(git, start), about, place.path)
+            commit = self._commit(git, start)
+            write_difference(pinned, commit, about, place.path)
+            # What is stored already need not be stored again by the first snapshot.
+            save(place.admin, Index(commit, trees=stored_trees(git, commit, about)))
         copied = copy_in(self.repo, place.path, self.copy, Hasher(place.marker.base))
         (self.home / REPO).write_bytes(os.fsencode(self.repo))
         # What a later claim finds here continues the attempt this was built from.
@@ -182,26 +183,7 @@ def _start(root: Path, subdir: str) -> Path:
     return place
 
 
-def worktrees_of(home: Path) -> list[Path]:
-    """The folders of a unit's worktrees, newest claim first."""
-    found = []
-    try:
-        for entry in os.scandir(home):
-            epoch, _, number = entry.name.partition("-")
-            if epoch.isdecimal() and (number or "1").isdecimal():
-                found.append((int(epoch), int(number or 1), home / entry.name))
-    except FileNotFoundError:
-        return []
-    return [path for _, _, path in sorted(found, reverse=True)]
-
-
-def last_snapshot(git: Git, unit: str) -> str | None:
-    """The newest snapshot of a unit: that of its highest attempt."""
-    out = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{SNAPSHOTS}/{unit}/").decode()
-    found: list[tuple[int, str]] = []
-    for line in out.splitlines():
-        ref, commit = line.split(" ")
-        attempt = attempt_of(ref, unit)
-        if attempt is not None:
-            found.append((attempt, commit))
-    return max(found)[1] if found else None
+def last_snapshot(repo: Path, unit: str) -> str | None:
+    """The snapshot of a unit that a claim goes on from: the newest that is not set aside."""
+    found = [kept for kept in kept_in(repo, unit) if attempt_of(kept.ref, unit) is not None]
+    return found[-1].commit if found else None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from runner.errors import Conflict, GitError, UsageError
 from runner.workspace.git import Git
 from runner.workspace.names import BRANCHES, check_unit
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def publish(repo: Path, ref: str, new: str, old: str | None) -> None:
+def publish(repo: Path | str, ref: str, new: str, old: str | None) -> None:
     """Set the branch `ref` (`refs/heads/runner/<unit>`) to commit `new`.
 
     `old` is the commit it must be at now, None that it must not exist. A branch that is at `new`
@@ -23,7 +20,7 @@ def publish(repo: Path, ref: str, new: str, old: str | None) -> None:
     if unit == ref:
         raise UsageError(f"{ref} is not a branch of the runner", f"results are published below {BRANCHES}/")
     check_unit(unit)
-    git = Git(repo)
+    git = Git(Path(repo))
     now, place = _look(git, ref)
     if now == new:
         return

@@ -6,6 +6,7 @@ import os
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from runner.errors import GitError
+from runner.workspace.index import Known
 from runner.workspace.nested import FILES, GIT
 from runner.workspace.snapshot import parse_message
 
@@ -66,6 +67,12 @@ def write_nested(git: Git, about: dict[str, Any], into: Path) -> int:
         _git_link(git, inner, folder)
         count += len(rows)
     return count
+
+
+def stored_trees(git: Git, commit: str, about: dict[str, Any]) -> dict[str, dict[str, Known]]:
+    """What a snapshot holds, as the index of a worktree has it: "" and nested repositories, path → object."""
+    commits = {"": commit, **{path: row[1] for path, row in about.get("nested", {}).items()}}
+    return {path: {name: Known(mode, oid) for name, mode, oid in _tree(git, one)} for path, one in commits.items()}
 
 
 def read_about_nested(git: Git, commit: str) -> dict[str, Any]:
