@@ -117,21 +117,20 @@ def _one(tx: Tx, op: Op, valid: dict[Claim, Held | None]) -> Any:
     raise ValueError(f"unknown operation {kind.__name__}")
 
 
+_ENCODERS: dict[type, Callable[[Any], Any]] = {
+    list: lambda many: ["list", [_encode(one) for one in many]],
+    Claim: lambda claim: ["claim", [claim.id, claim.epoch, claim.lease]],
+    Submitted: lambda one: ["submitted", [one.id, one.status, one.created]],
+    Renewal: lambda one: ["renewal", [one.id, one.epoch, one.ok, one.cancel]],
+    Ticked: lambda ticked: ["ticked", asdict(ticked)],
+    Artifact: lambda artifact: ["artifact", asdict(artifact)],
+}
+
+
 def _encode(result: Any) -> Any:
     """A result as JSON: its kind, and what is needed to make it again."""
-    if isinstance(result, list):
-        return ["list", [_encode(one) for one in result]]
-    if isinstance(result, Claim):
-        return ["claim", [result.id, result.epoch, result.lease]]
-    if isinstance(result, Submitted):
-        return ["submitted", [result.id, result.status, result.created]]
-    if isinstance(result, Renewal):
-        return ["renewal", [result.id, result.epoch, result.ok, result.cancel]]
-    if isinstance(result, Ticked):
-        return ["ticked", asdict(result)]
-    if isinstance(result, Artifact):
-        return ["artifact", asdict(result)]
-    return ["plain", result]
+    encoder = _ENCODERS.get(type(result))
+    return ["plain", result] if encoder is None else encoder(result)
 
 
 def _decode(tx: Tx, kept: Any) -> Any:

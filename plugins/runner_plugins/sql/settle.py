@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runner.errors import UsageError, suggestion
@@ -9,7 +10,7 @@ from runner.statuses import CANCELLED, DONE, NEEDS_HUMAN, OUTCOMES, PENDING, SCH
 from runner.store.transitions import interrupted, settled
 from runner_plugins.sql.admit import admit, show_unit, stay, step_aside
 from runner_plugins.sql.attempts import interrupt
-from runner_plugins.sql.rows import dump, note
+from runner_plugins.sql.rows import EVENT, dump, note
 
 if TYPE_CHECKING:
     from runner.store import Release, Settle
@@ -70,15 +71,15 @@ def settle(tx: Tx, op: Settle, held: Held) -> str:
         status = admit(tx, held.seq)
     if status != PENDING:
         step_aside(tx, held.project, held.unit, held.limit_key)
-    note(
-        tx,
-        "task.settled",
-        held.id,
-        held.epoch,
-        held.worker,
-        {"outcome": op.outcome, "status": status, "worker": held.worker},
-    )
+    data = _ended(op.outcome, status, held.worker)
+    tx.post(EVENT, kind="task.settled", task=held.id, epoch=held.epoch, who=held.worker, data=data)
     return status
+
+
+@lru_cache(maxsize=256)
+def _ended(outcome: str, status: str, worker: str) -> str:
+    """What the log says of an end: the same for most tasks of a worker."""
+    return dump({"outcome": outcome, "status": status, "worker": worker})
 
 
 def release(tx: Tx, op: Release, held: Held) -> str:

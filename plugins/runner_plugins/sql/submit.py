@@ -73,7 +73,7 @@ def submit(tx: Tx, op: SubmitTasks) -> list[Submitted]:
         careful[len(done)] = task
         done.append(Submitted(task.id, row["status"], True))
     _flush(tx, plain)
-    for place, status in _careful(tx, careful).items():
+    for place, status in _careful(tx, careful).items() if careful else ():
         done[place] = Submitted(done[place].id, status, True)
     if any(one.created and one.status == PENDING for one in done):
         tx.woken.add("work")
@@ -120,7 +120,7 @@ def _row(task: NewTask, lane: int) -> dict[str, Any]:
         "machine": task.machine,
         "agent": task.agent,
         "account": task.account,
-        "requires": dump(sorted(set(task.requires))),
+        "requires": dump(sorted(set(task.requires))) if task.requires else "[]",
         "key": task.key,
         "key_forever": int(task.key_forever),
         "digest": _digest(task) if task.key is not None else None,
