@@ -26,7 +26,9 @@ from runner.store import (
     StartAttempt,
     Store,
     SubmitTasks,
+    Tick,
 )
+from runner.testing import history
 from runner.testing.conformance.actors import (
     PROJECT,
     OpenStore,
@@ -169,6 +171,32 @@ class FenceTests(StoreTests):
         )
         assert REFUSED not in results
         assert [m.body["text"] for m in store.streams.read("s")] == ["after the settle, in its commit"]
+
+    @pytest.mark.parametrize("then", ["settle", "release", "start"])
+    def test_a_claim_ends_once_in_a_commit_too(self, store: Store, then: str) -> None:
+        id = add(store, attempts=5)
+        held = take(store, hire(store))
+        start(store, held)
+        try:
+            first, second = store.commit([Settle(fence=held, outcome="no_op"), FENCED[then](held)])
+        except (RunnerError, ValueError):
+            assert status(store, id) == "in_progress", "a commit that raises writes nothing"
+        else:
+            assert (first, second) == ("pending", REFUSED)
+            assert (status(store, id), read(store, id).attempts) == ("pending", 1)
+        assert history.check(history.gather(store), finished=False).violations == []
+
+    def test_what_is_taken_back_in_a_commit_is_not_settled_in_it(self, store: Store) -> None:
+        id = add(store)
+        worker = hire(store)
+        held = take(store, worker)
+        start(store, held)
+        ticked, settled = store.commit([Tick(dead=(worker.id,)), Settle(fence=held, outcome="ok")])
+        if settled == REFUSED:
+            assert status(store, id) == "pending"
+        else:
+            assert (ticked.reclaimed, status(store, id)) == ((), "done")
+        assert history.check(history.gather(store), finished=False).violations == []
 
     def test_a_stale_fence_does_not_hold_up_the_others_in_its_commit(self, store: Store) -> None:
         id, lost, held = _lost(store)
