@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 EVENT_BITS: Final = 20
 """An event's id is its transaction's id, then its place in the transaction: in the order of transactions."""
 
-_NOW = "extract(epoch from clock_timestamp())::float8"
+# A query of its own, so that it is asked once and an index can be searched for the answer.
+_NOW = "(SELECT extract(epoch from clock_timestamp())::float8)"
 _XID = "(pg_current_xact_id()::text::bigint << 20)"
 _OLDEST_XID = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 20)"
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from runner_plugins.sql.tx import Tx
 
 EXTEND = """UPDATE claims SET lease_until = {now} + :lease, lease = :lease, boot = {boot}
-    WHERE id = :id AND epoch = :epoch"""
-CANCELLED = "SELECT cancel FROM tasks WHERE id = :id"
+    WHERE id IN @ids AND id || ' ' || epoch IN @held RETURNING id, epoch"""
+CANCELLED = "SELECT id FROM tasks WHERE id IN @ids AND cancel = 1"
 SEEN = "UPDATE workers SET seen = {now}, boot = {boot} WHERE id = :id"
 STAMP = """INSERT INTO meta (name, value) VALUES ('renewed', :value)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
@@ -27,15 +27,17 @@ FORGET = "DELETE FROM workers WHERE id = :id"
 
 def renew(tx: Tx, op: Renew) -> list[Renewal]:
     """Extend what is still the worker's; a lease that ran out unnoticed is extended too."""
-    answers = {}
-    # In one order for everybody, so that a renewal and a reclaim never lock the same claims crosswise.
-    for claim in sorted(op.claims, key=lambda c: c.id):
-        ok = tx.run(EXTEND, id=claim.id, epoch=claim.epoch, lease=op.lease) == 1
-        row = tx.one(CANCELLED, id=claim.key) if ok and claim.id.startswith("task:") else None
-        answers[claim] = Renewal(claim.id, claim.epoch, ok, bool(row and row[0]))
+    kept: set[tuple[str, int]] = set()
+    cancelled: set[str] = set()
+    if op.claims:
+        # In one order for everybody, so that a renewal and a reclaim never lock the same claims crosswise.
+        ids, held = sorted({c.id for c in op.claims}), [f"{c.id} {c.epoch}" for c in op.claims]
+        kept = {(id, epoch) for id, epoch in tx.all(EXTEND, ids=ids, held=held, lease=op.lease)}
+        tasks = [id.partition(":")[2] for id, _ in kept if id.startswith("task:")]
+        cancelled = {f"task:{id}" for (id,) in tx.all(CANCELLED, ids=tasks)} if tasks else set()
     tx.post(SEEN, id=op.worker)
     stamp(tx)
-    return [answers[claim] for claim in op.claims]
+    return [Renewal(c.id, c.epoch, (c.id, c.epoch) in kept, c.id in cancelled) for c in op.claims]
 
 
 def stamp(tx: Tx) -> None:
