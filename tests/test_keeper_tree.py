@@ -97,6 +97,11 @@ def test_nothing_is_left_when_a_run_returns(bench: Bench, token: str, name: str)
     assert result.seconds < 30
 
 
+def test_a_stopped_program_is_continued_so_that_it_can_tidy_up(bench: Bench) -> None:
+    bench("sh", "-c", "trap 'echo tidied; exit' TERM; echo up; kill -STOP $$; sleep 60", timeout=0.3)
+    assert bench.stdout == b"up\ntidied\n"
+
+
 def test_a_fork_bomb_is_ended(bench: Bench, token: str) -> None:
     result = bench(PYTHON, "-S", "-c", BOMB.replace("TOKEN", token), timeout=0.25)
     assert result.limit == "timeout"
@@ -226,6 +231,17 @@ def test_a_reused_pid_does_not_make_a_keeper_alive(token: str) -> None:
     marked = subprocess.Popen(["sleep", token], env={"RUNNER_KEEPER": f"{os.getpid()}:1"})
     sweep()
     assert marked.wait() == -9
+
+
+def test_sweep_does_not_touch_a_session_that_no_keeper_began(token: str) -> None:
+    script = f"RUNNER_KEEPER={os.getpid()}:1 sleep {token}1 & wait; exec sleep {token}2"
+    leader = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+    assert until(lambda: len(running(f"{token}1")) >= 2)  # the shell has it in its script
+    sweep()
+    assert until(lambda: running(f"{token}2") == [leader.pid])
+    assert running(f"{token}1") == []
+    leader.kill()
+    leader.wait()
 
 
 def test_sweeping_is_cheap() -> None:

@@ -19,7 +19,7 @@ PIPE = 512 << 10
 """The pipe's size where the system grants it: the child seldom waits for the keeper, and the data stays in cache."""
 _F_SETPIPE_SZ = 1031
 _SMALL = 2048
-_PATTERN_TIME = 3.0
+_PATTERN_TIME = 2.0
 """Seconds of CPU that redaction may take on one chunk when the user has patterns of their own."""
 _NO_NULS = bytes([1, *range(1, 256)])
 

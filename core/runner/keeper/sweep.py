@@ -50,6 +50,8 @@ def _left_behind() -> list[int]:
     dead = {pid for pid in dead if _same_namespace(pid)}
     processes = table()
     sessions = {processes[pid].session for pid in dead if pid in processes} - {0, os.getsid(0)}
+    # A keeper's child leads its session. One that is led by an unmarked process is somebody else's.
+    sessions = {sid for sid in sessions if sid in dead or sid not in processes or processes[sid].zombie}
     found = dict.fromkeys(pid for pid in sorted(dead) if pid in processes and not processes[pid].zombie)
     for pid in list(found):
         found.update(dict.fromkeys(process.pid for process in descendants(pid, processes)))
