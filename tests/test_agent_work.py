@@ -286,3 +286,13 @@ def test_a_repair_may_not_edit_what_the_step_may(broken: Path, runner: Runner) -
     )  # fmt: skip
     assert runner("work", "--drain").code == 3
     assert "the gate was edited: test_calc.py" in show(runner, id)["question"]
+
+
+def test_a_person_who_queues_a_task_again_lifts_the_park_of_its_account(broken: Path, runner: Runner) -> None:
+    id = ask(runner, "[[on-attempt 1: [[auth]] ]] [[edit: calc.py :: a - b :: a + b]]")
+    other = ask(runner, "[[append: calc.py <<# x]]", "--priority", "-5")
+    runner.ok("work", "--drain")
+    assert show(runner, id)["status"] == "scheduled"
+    runner.ok("retry", id)
+    runner.ok("work", "--drain")
+    assert {show(runner, one)["status"] for one in (id, other)} == {"done"}

@@ -330,3 +330,22 @@ def test_old_tasks_go_when_the_configuration_says_so(project: Path, runner: Runn
     submit(runner, "true")
     runner.ok("work", "--drain")
     assert len(runner.ok("queue", "--all", "--format", "json").items) == 3
+
+
+def test_what_a_handler_prints_is_in_its_log_and_not_in_the_data(project: Path, runner: Runner) -> None:
+    (project / "handlers").mkdir()
+    (project / "handlers" / "chatty.py").write_text(
+        "def run(payload, context):\n    print('a word')\n    return 'said'\n"
+    )
+    runner.ok("submit", "--type", "chatty", "--payload", "{}")
+    ended = runner.ok("work", "--drain", "--format", "json")
+    assert ended.json["counts"] == {"done": 1}
+    [task] = runner.ok("queue", "--all", "--format", "json").items
+    assert "a word" in (Path(task["result"]["folder"]) / "log.txt").read_text()
+
+
+def test_a_drain_says_what_it_leaves(project: Path, runner: Runner) -> None:
+    submit(runner, "true", "--machine", "elsewhere")
+    ended = runner.ok("work", "--drain", "--format", "json")
+    assert (ended.json["counts"], ended.json["waiting"]) == ({}, 1)
+    assert "1 task still waits" in runner.ok("work", "--drain").stderr

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runner import artifacts
-from runner.engine import evidence, folders, step, verify
+from runner.engine import evidence, folders, prints, step, verify
 from runner.engine.context import Stop, TaskContext
 from runner.engine.plan import MAIN, contract_env, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
@@ -183,7 +183,8 @@ class TaskRun:
         tried = self._tried = Tried(n, context, StepResult("lost_claim"))
         place.begin(n)
         try:
-            tried.result = step.run(self._app, todo, context)
+            with prints.into(context.log):
+                tried.result = step.run(self._app, todo, context)
         finally:
             place.end(n, context.log)
         self._stop.check()

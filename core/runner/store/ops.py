@@ -244,7 +244,10 @@ class CancelTask(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryTask(Op):
-    """Queue a finished or waiting task again with fresh counters → str, the new status. Held: Conflict."""
+    """Queue a finished or waiting task again with fresh counters → str, the new status. Held: Conflict.
+
+    The park of its account, if there is one, is lifted; `anywhere` lets it leave the machine with its workspace.
+    """
 
     task: str
     by: str = ""

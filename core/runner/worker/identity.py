@@ -33,7 +33,7 @@ def types_of(app: App, wanted: Sequence[str]) -> tuple[str, ...]:
     for name in wanted:
         if name not in app.types:
             raise UsageError(f"no task type is called '{name}'", suggestion(name, app.types))
-    return tuple(wanted) or tuple(sorted(app.types))
+    return tuple(wanted) or tuple(sorted(app.types.usable()))
 
 
 def capabilities_of(app: App, machine: str) -> tuple[str, ...]:

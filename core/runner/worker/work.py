@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from runner import statuses
+from runner.engine import prints
 from runner.keeper import Redaction, sweep
 from runner.store import Forget, PutLimits, Register
 from runner.worker.identity import make_worker
@@ -54,7 +55,7 @@ class Work:
         ended: Callable[[Ended], None],
         only: Sequence[str] = (),
     ) -> None:
-        self.counts: Counter[str] = Counter()
+        self._came_to: dict[str, str] = {}
         self._app = app
         self._mode = mode
         self._talk = talk
@@ -170,7 +171,7 @@ class Work:
     def _ended(self, claim: Claim, ended: Ended) -> None:
         with self._lock:
             self._busy.discard((claim.id, claim.epoch))
-            self.counts[ended.status or "lost"] += 1
+            self._came_to[ended.task.id] = ended.status or "lost"
         self._tell(ended)
         self._writer.look()
 
@@ -184,6 +185,11 @@ class Work:
 
     # The whole
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How many tasks this worker left in which status; one that was tried again counts once."""
+        return Counter(self._came_to.values())
+
     def run(self) -> int:
         """Work until the mode's end → the exit code. Raises what made the store unusable."""
         self._limits()
@@ -196,7 +202,8 @@ class Work:
             for slot in self._slots:
                 slot.start()
             publish_left(self._app, self._writer, self._worker.machine, self._talk)
-            self._until_over()
+            with prints.routed():
+                self._until_over()
         finally:
             self._close(writer)
             for number, handler in before.items():

@@ -22,6 +22,8 @@ AGAIN = """UPDATE tasks SET status = 'blocked', blocked_by = NULL, outcome = NUL
     not_before = NULL, question = CASE WHEN :answered = 1 THEN question END,
     answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
     WHERE seq = :seq"""
+UNPARK = """DELETE FROM accounts WHERE name = (SELECT account FROM tasks WHERE seq = :seq)
+    AND project = (SELECT project FROM tasks WHERE seq = :seq)"""
 CLOSE = """UPDATE tasks SET status = :status, outcome = :outcome, question = NULL, result = :result, blocked_by = NULL,
     finished_at = {wall} WHERE seq = :seq"""
 KEY_TAKEN = """SELECT id FROM tasks WHERE project = :project AND key = :key AND seq <> :seq
@@ -63,6 +65,8 @@ def retry(tx: Tx, op: RetryTask) -> str:
     if row[1] in HELD:
         raise Conflict(f"task {op.task} is {row[1]}", f"cancel it first: `runner cancel {op.task}`")
     if row[1] == PENDING and not op.anywhere:
+        tx.run(UNPARK, seq=row[0])
+        tx.woken.add("work")
         return PENDING
     if op.anywhere:
         tx.post(NO_HOME, seq=row[0])
@@ -77,6 +81,8 @@ def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, 
     taken = tx.one(KEY_TAKEN, project=project, key=key, seq=seq) if key is not None and status in TERMINAL else None
     if taken is not None:
         raise Conflict(f"key '{key}' of task {task} is in use by task {taken[0]}", "wait for that one, or cancel it")
+    # A person who queues it again has seen to what parked its account (a log-in, a limit that is over).
+    tx.run(UNPARK, seq=seq)
     tx.post(AGAIN, seq=seq, answer=answer, answered=int(answer is not None))
     after = admit(tx, seq)
     if status == PENDING and after != PENDING:

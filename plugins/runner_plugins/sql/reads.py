@@ -44,6 +44,8 @@ RECORD = "SELECT data FROM records WHERE kind = :kind AND id = :id"
 RECORDS = "SELECT id, data, project FROM records WHERE kind = :kind ORDER BY id"
 UNIT = "SELECT id, data, project, status, epoch, parallel, home FROM units WHERE id = :id"
 UNITS = "SELECT id, data, project, status, epoch, parallel, home FROM units ORDER BY id"
+ACCOUNTS = """SELECT name, project, parked_until, reason FROM accounts WHERE parked_until > {wall}
+    ORDER BY name, project"""
 ARTIFACT = f"SELECT {records.ARTIFACT} FROM artifacts WHERE ref = :ref"
 ARTIFACTS = f"""SELECT {records.ARTIFACT} FROM artifacts
     WHERE (:project = '' OR project = :project) AND (:unit = '' OR unit = :unit) AND (:task = '' OR task = :task)
@@ -255,6 +257,8 @@ class Records:
         if kind == "unit":
             units = [_unit(row) for row in self._db.rows(UNITS)]
             return [u for u in units if project is None or u["project"] == project]
+        if kind == "account":
+            return [a for a in map(_account, self._db.rows(ACCOUNTS)) if project is None or a["project"] == project]
         found = self._db.rows(RECORDS, kind=kind)
         return [{**load(data), "id": id} for id, data, of in found if project is None or of == project]
 
@@ -265,6 +269,10 @@ class Records:
     def artifacts(self, project: str | None = None, unit: str | None = None, task: str | None = None) -> list[Artifact]:
         found = self._db.rows(ARTIFACTS, project=project or "", unit=unit or "", task=task or "")
         return [records.artifact_of(row) for row in found]
+
+
+def _account(row: Row) -> dict[str, Any]:
+    return {"id": row[0], "project": row[1], "parked_until": row[2], "reason": row[3]}
 
 
 def _unit(row: Row) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.errors import UsageError
-from runner.statuses import DONE
+from runner.statuses import DONE, NEEDS_HUMAN, PLANNING
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -45,8 +45,16 @@ def command(inv: Invocation, mode: str | None, slots: int | None, machine: str |
         ended=report.ended,
     )
     code = work.run()
-    report.close(work.counts)
+    report.close(work.counts, _left(app) if mode != "loop" else 0)
     raise SystemExit(code)
+
+
+def _left(app: Any) -> int:
+    """Tasks of this project that are neither finished nor waiting for a person."""
+    from runner.store import TaskFilter
+
+    counts = app.store.queue.count(TaskFilter(statuses=(), project=app.project_id))
+    return sum(n for status, n in counts.items() if status not in (NEEDS_HUMAN, PLANNING))
 
 
 def _words(text: str | None) -> tuple[str, ...]:
@@ -86,12 +94,16 @@ class Report:
             self._items.append(item)
         word = ended.status or "lost"
         why = "" if ended.status == DONE else f": {ended.summary}"
-        self._inv.talk(f"task {ended.task.id} {ended.task.type}: {word} ({ended.seconds:.1f} s){why}")
+        line = f"task {ended.task.id} {ended.task.type}: {word} ({ended.seconds:.1f} s){why}"
+        self._inv.talk(" ".join(line.split()))
 
-    def close(self, counts: Any) -> None:
-        """The sum of it."""
+    def close(self, counts: Any, left: int) -> None:
+        """The sum of it, and what could not be run here and now."""
         total = {status: counts[status] for status in sorted(counts)}
         if self._inv.format == "json":
-            self._inv.emit({"counts": total, "items": self._items}, lambda: None)
+            self._inv.emit({"counts": total, "waiting": left, "items": self._items}, lambda: None)
         elif self._inv.format == "text":
             self._inv.talk(", ".join(f"{n} {status}" for status, n in total.items()) or "nothing to do")
+        if left and self._inv.format != "json":
+            word = "task still waits" if left == 1 else "tasks still wait"
+            self._inv.talk(f"{left} {word}: `runner queue` lists them, `runner why ID` says what for")
