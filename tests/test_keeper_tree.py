@@ -212,6 +212,7 @@ def test_sweep_ends_what_dead_keepers_left_and_nothing_else(bench: Bench, tmp_pa
     bystander = subprocess.Popen(["sleep", f"{token}1"])
     os.kill(process.pid, signal.SIGSTOP)  # a client that can't sweep for itself
     os.kill(keeper, signal.SIGKILL)
+    assert until(lambda: start_time(keeper) is None)
     sweep()
     assert set(running(token)) - {process.pid} == {bystander.pid, *running(f"{token}0")}
     assert len(running(f"{token}0")) == 1
