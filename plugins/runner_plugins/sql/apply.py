@@ -103,10 +103,17 @@ def _one(tx: Tx, op: Op, valid: dict[Claim, Held | None]) -> Any:
         return REFUSED
     kind = type(op)
     if kind in _FREE:
-        return _FREE[kind](tx, op)
+        result = _FREE[kind](tx, op)
+        if kind is Tick and result.reclaimed:
+            # What was taken back a moment ago is nobody's any more, in this very commit.
+            valid.update(dict.fromkeys((fence for fence in valid if fence.id in result.reclaimed), None))
+        return result
     if kind in _HELD:
         if holder is None:
             raise ValueError(f"{kind.__name__} needs a fence")
+        if holder.ended:
+            return REFUSED
+        holder.ended = kind in (Settle, Release, ReleaseUnit)
         return _HELD[kind](tx, op, holder)
     if isinstance(op, PutArtifact):
         return records.artifact(tx, op, holder)

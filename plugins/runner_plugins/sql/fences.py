@@ -40,6 +40,8 @@ class Held:
     attempt: int = 0
     worker: str = ""
     machine: str = ""
+    ended: bool = False
+    """Set by what ends the claim: in the same commit it may still be spoken of, but not ended again."""
 
 
 def held(tx: Tx, fence: Claim) -> Held | None:
