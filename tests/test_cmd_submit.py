@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
+from played import Played
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,3 +205,48 @@ def test_ten_thousand_lines_are_quick(runner: Runner) -> None:
     said = runner.ok("submit", "--from", "-", input=text)
     assert len(said.stdout.splitlines()) == 10_000
     assert time.monotonic() - began < 15
+
+
+def test_a_zero_that_was_given_counts(runner: Runner) -> None:
+    ended = runner("submit", "--type", "hello", "--attempts", "0")
+    assert (ended.code, ended.stderr) == (2, "error: attempts: 0 is not between 1 and 1000\n")
+    task = runner.ok("submit", "--type", "hello", "--repairs", "0", "--format", "json").json
+    assert task["policy"]["repairs"] == 0
+
+
+def test_a_dry_run_is_in_words_and_calls_parents_by_their_names(runner: Runner, hello: Path) -> None:
+    lines = [
+        {"type": "hello", "name": "build", "payload": {"text": "a b"}, "checks": ["exit_code: 0"]},
+        {"type": "hello", "name": "test", "after": "build", "timeout": 90, "artifacts": ["a", "b"]},
+    ]
+    (hello / "tasks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = runner.ok("submit", "--from", "tasks.jsonl", "--dry-run").stdout
+    assert not set("{}[]'\"") & set(text), text
+    said = [line.split(maxsplit=1) for line in text.splitlines() if line.startswith("  ")]
+    for pair in (["after", "build"], ["text", "a b"], ["checks", "exit_code: 0"], ["timeout", "1m30s"]):
+        assert pair in said
+    assert ["artifacts", "a, b"] in said
+    items = runner.ok("submit", "--from", "tasks.jsonl", "--dry-run", "--format", "json").items
+    assert items[1]["after"] == ["build"]
+
+
+def test_work_in_a_repository_without_a_commit_is_told_to_happen_in_the_folder(runner: Runner, hello: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=hello, check=True)
+    agent = ("submit", "--agent", "script", "[[say: hi]]")
+    assert (
+        "is in a git repository without a commit: the task will work in the folder itself" in runner.ok(*agent).stderr
+    )
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "first"], cwd=hello, check=True)
+    assert "without a commit" not in runner.ok(*agent).stderr
+
+
+def test_a_task_for_an_agent_that_nobody_has_is_queued_with_a_warning(runner: Runner, hello: Path) -> None:
+    (hello / "runner.yaml").write_text("agents:\n  cook: {program: no-such-cook}\n")
+    warning = "warning: nobody offers agent 'cook' yet: its program `no-such-cook` is not installed here\n"
+    assert runner.ok("submit", "--agent", "cook", "Bake").stderr == warning
+    assert runner.ok("submit", "--agent", "cook", "--machine", "mini", "Bake").stderr == ""
+    played = Played(hello, capabilities=("agent:cook",))
+    try:
+        assert runner.ok("submit", "--agent", "cook", "Bake").stderr == ""
+    finally:
+        played.close()

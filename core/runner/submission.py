@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from runner.advice import without_agent, without_commit
 from runner.errors import NotFound, RunnerError, UsageError, suggestion
 from runner.ids import new_id
 from runner.live import is_live
@@ -35,11 +36,15 @@ NO_AGENT: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task that is ready to be stored, and why it goes where it goes (a route's reason, may be empty)."""
+    """A task that is ready to be stored, and why it goes where it goes (a route's reason, may be empty).
+
+    `notes` are sentences on what its submitter may not expect.
+    """
 
     task: NewTask
     reason: str = ""
     name: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Submission:
@@ -54,6 +59,8 @@ class Submission:
         self.by = submitter() if by is None else by
         self._fleet: Fleet | None = None
         self._bases: dict[str, Base | None] = {}
+        self._unborn: dict[str, str | None] = {}
+        self._absent: dict[tuple[str | None, str | None], str | None] = {}
         self._checks = CheckReader(app.checks)
         self._found: dict[str, str] = {}
 
@@ -111,7 +118,8 @@ class Submission:
             draft = replace(draft, requires=self._requires(spec, type), priority=self._priority(request, type))
         self._check_payload(type, payload, where)
         draft = replace(draft, type=type, machine=machine or route.machine, agent=agent or route.agent)
-        return Prepared(self._finish(draft, request, spec), route.reason, request.name)
+        task = self._finish(draft, request, spec)
+        return Prepared(task, route.reason, request.name, self._notes(task, spec))
 
     def _payload(self, request: TaskRequest) -> tuple[JSON, str | None]:
         """The payload with the request's own fields in it, and the machine it names."""
@@ -215,6 +223,18 @@ class Submission:
                 "cwd": str(folder),
             },
         )
+
+    def _notes(self, task: NewTask, spec: TypeSpec) -> tuple[str, ...]:
+        """What the submitter of this task should know; each is found out once for many tasks."""
+        folder = task.spec["cwd"]
+        if folder not in self._unborn:
+            here = self._base(Path(folder)) is None and Path(folder).is_dir()
+            self._unborn[folder] = without_commit(Path(folder)) if here else None
+        unborn = self._unborn[folder] if spec.workplace == "worktree" else None
+        route = (task.agent, task.machine)
+        if route not in self._absent:
+            self._absent[route] = without_agent(task, self.app.agents, self.fleet) if task.agent else None
+        return tuple(note for note in (unborn, self._absent[route]) if note)
 
     def _agent_for(self, draft: NewTask, spec: TypeSpec, where: str) -> str | None:
         """The agent of a type that has one: as named or routed, else the configured default."""

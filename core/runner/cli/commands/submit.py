@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from runner.submission import Submission
 from runner.taskrequest import parse_object, read_lines, request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.cli.invocation import Invocation
     from runner.store import Submitted
@@ -81,6 +82,8 @@ def command(inv: Invocation, /, source: str | None, dry_run: bool, **given: Any)
         requests = _read(source, defaults)
     with _Progress(len(requests), quiet=inv.quiet) as progress:
         prepared = submission.prepare(requests, progress.seen)
+    for note in dict.fromkeys(note for one in prepared for note in one.notes):
+        inv.warn(note)
     if dry_run:
         _show_plan(inv, prepared, single=source is None)
         return
@@ -110,7 +113,8 @@ class _Progress:
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, as the fields of a request."""
-    values = {name: value for name, value in given.items() if value not in (None, (), False)}
+    # By identity: a 0 that was given equals False, and is an answer all the same.
+    values = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
     if "prompt" in values and values["prompt"] == "-":
         values["prompt"] = _stdin("the prompt")
     if "payload" in values:
@@ -189,15 +193,15 @@ def _show(inv: Invocation, prepared: Sequence[Prepared], submitted: Sequence[Sub
 
 
 def _show_plan(inv: Invocation, prepared: Sequence[Prepared], single: bool) -> None:
-    """What would be stored, in the fields of the task that will be."""
-    items = [_planned(one) for one in prepared]
+    """What would be stored, in the fields of the task that will be; parents of the same submit by their names."""
+    names = {one.task.id: one.name for one in prepared if one.name}
+    items = [_planned(one, names) for one in prepared]
 
     def text() -> None:
         for item in items:
             inv.line(f"Would queue a task of type {item['type']}")
-            for name, value in item.items():
-                if name != "type" and value not in (None, [], {}, "", 0):
-                    inv.line(clean(f"  {name:<12} {value}"))
+            for name, value in _lines(item):
+                inv.line(clean(f"  {name:<13} {value}"))
 
     if single:
         inv.emit(items[0], text)
@@ -205,7 +209,34 @@ def _show_plan(inv: Invocation, prepared: Sequence[Prepared], single: bool) -> N
         inv.emit_list(items, text)
 
 
-def _planned(one: Prepared) -> dict[str, Any]:
+def _lines(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The fields of a planned task that say something, in words for people."""
+    checks = [f"{c['type']}: {_word(c['value'])}" if c["value"] is not None else c["type"] for c in item["checks"]]
+    base = item["base"]
+    own = {
+        "checks": "; ".join(checks),
+        "base": f"{base['repo']} at {base['commit'][:12]}" if base else "",
+    }
+    for name, value in item.items():
+        if name in ("payload", "policy"):
+            for inner, given in value.items():
+                text = times.span(given) if inner in ("timeout", "silence") and given else _word(given)
+                if text:
+                    yield inner, text
+        elif name != "type" and (text := own.get(name, _word(value))) and (name, value) != ("priority", 0):
+            yield name, text
+
+
+def _word(value: Any) -> str:
+    """A value as people write it: no quotes, no brackets where they add nothing; empty for what is not there."""
+    if value in (None, [], {}, ""):
+        return ""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _planned(one: Prepared, names: Mapping[str, str]) -> dict[str, Any]:
     task = one.task
     return {
         "name": one.name,
@@ -221,7 +252,7 @@ def _planned(one: Prepared) -> dict[str, Any]:
         "key": task.key,
         "limit_key": task.limit_key,
         "work_unit": task.unit,
-        "after": list(task.after),
+        "after": [names.get(parent, parent) for parent in task.after],
         "not_before": times.iso(task.not_before),
         "checks": task.spec["checks"],
         "policy": task.spec["policy"],
