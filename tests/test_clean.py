@@ -349,6 +349,20 @@ def test_an_old_worktree_never_becomes_the_newest_snapshot_again(lab: Lab) -> No
     assert lab.files_of(late[0].commit)["zombie.txt"] == b"written late"
 
 
+def test_a_deletion_cut_off_and_another_claim_meanwhile_do_not_mix(lab: Lab) -> None:
+    first = lab.open(1)
+    put(first.path, **{"state.txt": "old"})
+    first.snapshot(1)
+    first.close()
+    os.rename(first.path, first.path.with_name(".aside-1"))
+    with lab.open(2) as second:
+        put(second.path, **{"state.txt": "new"})
+    for removal in plan_clean(lab.state, set(), {"unit-1": "done"}):
+        put(removal.path, **{f"late-{removal.path.name}": "x"})
+        remove(removal)
+    assert (lab.open(3).path / "state.txt").read_text() == "new"
+
+
 def test_a_worktree_that_was_never_handed_out_goes_and_leaves_no_snapshot(lab: Lab) -> None:
     work = lab.open(1)
     put(work.path, **{"a.txt": "a"})

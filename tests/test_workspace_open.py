@@ -6,16 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from workspaces import Lab, git, make_lab, put, tree
 
 from runner.errors import ConfigError, GitError, UsageError, WorkspaceLost
 from runner.workspace import open_workspace
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -147,6 +144,25 @@ def test_a_later_task_of_a_unit_counts_its_attempts_from_one_and_is_still_the_la
     work.snapshot(1)
     os.rename(work.path, lab.state / "lost")
     assert (lab.open(3, reclaimed=True).path / "n.txt").read_text() == "second task, first attempt"
+
+
+def test_a_unit_s_name_that_is_used_again_does_not_find_another_s_work(lab: Lab) -> None:
+    work = lab.open(1)
+    put(work.path, **{"n.txt": "an earlier life"})
+    work.snapshot(1)
+    state = lab.state
+    os.rename(state, state.with_name("gone"))
+    assert not (lab.open(1).path / "n.txt").exists()
+    lab.state = state.with_name("other-project")
+    assert not (lab.open(3).path / "n.txt").exists()
+
+
+def test_a_log_that_a_crash_cut_short_does_not_stop_snapshots(lab: Lab) -> None:
+    work = lab.open(1)
+    admin = Path(git("rev-parse", "--absolute-git-dir", cwd=work.path))
+    with open(admin / "logs/HEAD", "a") as log:
+        log.write("0123456789abcdef garbage\n\0\0\0" + "zz" * 20 + " " + "f" * 40)
+    assert work.snapshot(1) is not None
 
 
 def test_a_named_commit_or_snapshot_to_resume_from_wins(lab: Lab) -> None:
@@ -382,8 +398,11 @@ def test_many_processes_open_worktrees_of_one_repository_at_once(lab: Lab) -> No
 
 
 def test_opening_and_snapshotting_a_small_repository_is_fast(lab: Lab) -> None:
-    opened, shot = [], []
+    opened, shot, plain = [], [], []
     for n in range(5):
+        begin = time.perf_counter()
+        git("--version", cwd=lab.repo)
+        plain.append(time.perf_counter() - begin)
         begin = time.perf_counter()
         work = lab.open(1, unit=f"fast-{n}")
         opened.append(time.perf_counter() - begin)
@@ -392,6 +411,7 @@ def test_opening_and_snapshotting_a_small_repository_is_fast(lab: Lab) -> None:
         begin = time.perf_counter()
         work.snapshot(1)
         shot.append(time.perf_counter() - begin)
-    # On an idle machine 20 and 5 ms; the best of five holds on a busy one, too.
-    assert min(opened) < 0.060
-    assert min(shot) < 0.040
+    # On an idle machine 25 and 5 ms; a machine that is busy with other tests takes as long to start git at all.
+    busy = max(1.0, min(plain) / 0.002)
+    assert min(opened) < 0.060 * busy
+    assert min(shot) < 0.040 * busy

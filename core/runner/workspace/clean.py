@@ -14,6 +14,7 @@ from runner.workspace.blobs import Hasher
 from runner.workspace.copies import unkept_copies
 from runner.workspace.git import Git
 from runner.workspace.inuse import user_of
+from runner.workspace.kept import kept_in
 from runner.workspace.leftout import LeftOut, size_text
 from runner.workspace.locks import hold
 from runner.workspace.marker import FAILED, Place, admin_of, identify, read_marker
@@ -123,9 +124,18 @@ def _delete(place: Place, caps: Caps) -> None:
 
 def _snapshot(place: Place, photographer: Photographer) -> Snapshot:
     marker = place.marker
-    # A newer worktree has gone on from this one's attempt: its snapshots must stay the newest of it.
-    ref = late_ref(marker.unit, marker.attempt, marker.epoch) if marker.superseded else None
+    # Where a newer claim has gone on, its snapshots must stay the ones that the next claim starts from.
+    ref = late_ref(marker.unit, marker.attempt, marker.epoch) if _outdated(place) else None
     return take_snapshot(place, photographer, marker.attempt, "before it is cleaned", ref)
+
+
+def _outdated(place: Place) -> bool:
+    """Whether a later claim of the unit has, or had, a worktree of its own."""
+    marker = place.marker
+    if marker.superseded or worktrees_of(place.path.parent)[0] != place.path:
+        return True
+    kept = kept_in(Path(marker.repo), marker.unit)
+    return any(one.project == marker.project and one.epoch > marker.epoch for one in kept)
 
 
 def _drop(place: Place, folder: Path) -> None:

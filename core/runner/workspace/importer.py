@@ -112,7 +112,12 @@ class Importer:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             # Above the threshold git streams instead of loading a blob into memory.
-            words = ("-c", f"core.bigFileThreshold={1 << 20}", "-c", "core.filesRefLockTimeout=2000")
+            words = (
+                *("-c", f"core.bigFileThreshold={1 << 20}"),
+                # Few objects become loose ones, whatever the person prefers: many small packs slow git down.
+                *("-c", "fastimport.unpackLimit=100"),
+                *("-c", "core.filesRefLockTimeout=2000"),
+            )
             self._process = self._git.stream(*words, "fast-import", "--quiet", "--date-format=raw", stderr=self._errors)
             assert self._process.stdin is not None
             # Without its `done` at the end, a stream that was cut off would count as whole.

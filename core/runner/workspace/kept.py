@@ -26,6 +26,7 @@ class Kept:
     `previous` is the attempt's snapshot before it, if there was one; `label` says why it was taken.
     """
 
+    project: str
     unit: str
     epoch: int
     attempt: int
@@ -102,6 +103,7 @@ def kept_in(repo: Path, unit: str = "") -> list[Kept]:
 
 def _kept(repo: Path, ref: str, commit: str, when: float, about: dict[str, Any]) -> Kept:
     return Kept(
+        project=str(about["project"]),
         unit=str(about["unit"]),
         epoch=int(about["epoch"]),
         attempt=int(about["attempt"]),

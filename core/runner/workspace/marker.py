@@ -27,12 +27,13 @@ _KEPT_HINT = "nothing was written; `runner rescue` lists what snapshots hold"
 class Marker:
     """What the runner knows about a worktree it made.
 
-    `epoch` is that of the newest claim that works here. `copied` maps paths that were copied from
-    `repo`'s checkout to their digests. `attempt` is the last one that was snapshotted. `ready` is
-    False while the worktree is being made. `superseded` is the epoch of the claim that made another
-    worktree for the unit because this one's holder was lost; 0 while there is none.
+    `project` and `unit` say whose it is, `epoch` is that of the newest claim that works here. `copied`
+    maps paths that were copied from `repo`'s checkout to their digests. `attempt` is the last one that was
+    snapshotted. `ready` is False while the worktree is being made. `superseded` is the epoch of the claim
+    that made another worktree for the unit because this one's holder was lost; 0 while there is none.
     """
 
+    project: str
     unit: str
     epoch: int
     path: str
@@ -94,7 +95,7 @@ def identify(path: Path) -> Place:
     if back is None or os.path.realpath(back.parent) != os.path.realpath(path):
         raise _lost(path, "was moved: git knows it elsewhere")
     common = _pointer(admin / "commondir", admin)
-    if common is None or admin.parent.name != "worktrees" or not os.path.samefile(common, admin.parent.parent):
+    if common is None or admin.parent.name != "worktrees" or Path(os.path.realpath(common)) != admin.parent.parent:
         raise _lost(path, "is not a worktree of its repository any more")
     if not (admin / "HEAD").is_file():
         raise _lost(path, "has no HEAD any more")

@@ -14,7 +14,7 @@ from runner.workspace.git import Git
 from runner.workspace.index import Index, save
 from runner.workspace.kept import kept_in
 from runner.workspace.locks import hold, locked
-from runner.workspace.marker import GUARD, Marker, Place, check, identify, mark, write_marker
+from runner.workspace.marker import GUARD, Marker, Place, admin_of, check, identify, mark, write_marker
 from runner.workspace.names import attempt_of, check_unit
 from runner.workspace.places import LOCK, REPO, WORKTREES, worktrees_of
 from runner.workspace.snapshot import Photographer
@@ -60,7 +60,7 @@ def open_workspace(
     home = state / WORKTREES / unit
     lock = hold(home / LOCK, shared=True)
     try:
-        opening = _Opening(repo, base, unit, epoch, home, tuple(copy), caps)
+        opening = _Opening(repo, base, state.name, unit, epoch, home, tuple(copy), caps)
         place = opening.present(reclaimed or resume_from is not None) or opening.new(resume_from)
         return Workspace(
             unit=unit,
@@ -82,6 +82,7 @@ def open_workspace(
 class _Opening:
     repo: Path
     base: str | None
+    project: str
     unit: str
     epoch: int
     home: Path
@@ -114,7 +115,7 @@ class _Opening:
     def new(self, resume_from: str | None) -> Place:
         """A worktree of this claim's own, complete when this returns."""
         git = Git(self.repo)
-        start = resume_from or last_snapshot(self.repo, self.unit) or self.base
+        start = resume_from or self._last_snapshot() or self.base
         if start is None:
             raise UsageError(f"work unit {self.unit} has no commit to start from", "submit it again from a repository")
         about = read_about(git, start)
@@ -132,34 +133,50 @@ class _Opening:
         return mark(place, copied=copied, ready=True, attempt=int(about["attempt"]) if about else 0)
 
     def _add(self, git: Git, commit: str) -> Place:
-        path = self._free_path()
         full = self._commit(git, commit)
         common = Path(os.path.realpath(self.repo / git.line("rev-parse", "--git-common-dir")))
         reason = f"work unit {self.unit} of runner; `runner clean` removes it"
         words = ("worktree", "add", "--quiet", "--detach", "--no-checkout", "--lock", "--reason", reason)
         # Several processes at once: git's own bookkeeping of worktrees is not made for that.
         with locked(common / "runner-worktrees.lock"):
+            path = self._free_path(git)
             git.run(*words, str(path), full)
-        admin = Path(
-            os.path.realpath(path / os.fsdecode((path / ".git").read_bytes()[len(b"gitdir: ") :]).rstrip("\n"))
-        )
-        write_marker(admin, Marker(self.unit, self.epoch, str(path), str(self.repo), full))
+        admin = admin_of(path)
+        if admin is None:
+            raise GitError(f"git made no worktree in {path}")
+        write_marker(admin, Marker(self.project, self.unit, self.epoch, str(path), str(self.repo), full))
         return identify(path)
 
-    def _free_path(self) -> Path:
-        path = self.home / str(self.epoch)
+    def _free_path(self, git: Git) -> Path:
+        """The claim's path, or a numbered one: neither what is there nor what git remembers there is touched."""
+        listed = git.run("worktree", "list", "--porcelain", "-z").split(b"\0")
+        known = {os.fsdecode(line.removeprefix(b"worktree ")) for line in listed if line.startswith(b"worktree ")}
+        real = Path(os.path.realpath(self.home))
+        name = str(self.epoch)
         number = 1
-        while os.path.lexists(path):
-            # Left half made by a try of this very claim; whatever is in it stays there.
+        while os.path.lexists(self.home / name) or str(real / name) in known:
             number += 1
-            path = self.home / f"{self.epoch}-{number}"
-        return path
+            name = f"{self.epoch}-{number}"
+        return self.home / name
 
     def _commit(self, git: Git, name: str) -> str:
         code, out, _ = git.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         if code:
             raise GitError(f"the commit {name} is not in {self.repo}", "fetch it there, or submit the task again")
         return out.decode("ascii").strip()
+
+    def _last_snapshot(self) -> str | None:
+        """The unit's newest snapshot by an earlier claim; none that was set aside, or is from another project's unit.
+
+        Names of units may be used again, by another project or after a state folder was deleted: then
+        epochs start anew, and a first claim starts from its base.
+        """
+        found = [
+            kept.commit
+            for kept in kept_in(self.repo, self.unit)
+            if kept.project == self.project and kept.epoch < self.epoch and attempt_of(kept.ref, self.unit) is not None
+        ]
+        return found[-1] if found else None
 
     def _supersede(self, place: Place) -> None:
         """Shut its holder out, if that still lives, and snapshot what it wrote since its last snapshot."""
@@ -181,9 +198,3 @@ def _start(root: Path, subdir: str) -> Path:
     if not place.is_dir() and Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root)):
         place.mkdir(parents=True, exist_ok=True)
     return place
-
-
-def last_snapshot(repo: Path, unit: str) -> str | None:
-    """The snapshot of a unit that a claim goes on from: the newest that is not set aside."""
-    found = [kept for kept in kept_in(repo, unit) if attempt_of(kept.ref, unit) is not None]
-    return found[-1].commit if found else None

@@ -7,6 +7,7 @@ that HEAD has left behind; its tree is what is on disk; its message says the res
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from runner.workspace.part import Part
 
 _TRIES: Final = 3
+_HEX: Final = re.compile(r"[0-9a-f]+")
 _PRIVATE: Final = 1000
 """More private files than this are not listed: then all that HEAD does not hold comes back private."""
 
@@ -222,6 +224,7 @@ class _Writing:
         about = {part.name: part.extra for part in others}
         return {
             "runner": 1,
+            "project": self.place.marker.project,
             "unit": self.place.marker.unit,
             "attempt": self.attempt,
             "head": self.head.commit,
@@ -309,12 +312,14 @@ def abandoned(place: Place, git: Git, head: str, kept: list[str]) -> tuple[list[
         rows = (place.admin / "logs" / "HEAD").read_bytes().split(b"\n")
     except OSError:
         rows = []
-    been = dict.fromkeys(word.decode("ascii", "replace") for row in rows for word in row.split(b" ")[:2] if word)
+    # A line that a crash cut short is no reason to take no snapshot.
+    words = (word.decode("ascii", "replace") for row in rows for word in row.split(b" ")[:2])
+    been = dict.fromkeys(word for word in words if len(word) == len(head) and _HEX.fullmatch(word))
     known = dict.fromkeys([*kept, head])
     new = [commit for commit in been if commit not in known and commit.strip("0")]
     if not new:
         return [], list(known)
-    words = ("rev-list", "--no-walk=unsorted", "--ignore-missing", "--stdin")
-    alive = git.run(*words, input="\n".join([head, *new]).encode()).decode().split()
+    listing = ("rev-list", "--no-walk=unsorted", "--ignore-missing", "--stdin")
+    alive = git.run(*listing, input="\n".join([head, *new]).encode()).decode().split()
     tips = git.run("merge-base", "--independent", *alive).decode().split() if len(alive) > 1 else []
     return [tip for tip in tips if tip != head], list(dict.fromkeys([*known, *new]))
