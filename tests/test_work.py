@@ -349,3 +349,15 @@ def test_a_drain_says_what_it_leaves(project: Path, runner: Runner) -> None:
     ended = runner.ok("work", "--drain", "--format", "json")
     assert (ended.json["counts"], ended.json["waiting"]) == ({}, 1)
     assert "1 task still waits" in runner.ok("work", "--drain").stderr
+
+
+def test_a_drain_waits_for_what_a_killed_workers_keeper_still_ends(project: Path, runner: Runner) -> None:
+    id = submit(
+        runner, "trap '' TERM; echo $$ >> pids; [ $RUNNER_EPOCH -gt 1 ] || while :; do sleep 1; done", timeout=400
+    )
+    with runner.start("work", "--loop") as worker:
+        wait_for(lambda: (project / "pids").exists() and (project / "pids").read_text().strip())
+        worker.kill()
+        worker.communicate(timeout=30)
+    runner.ok("work", "--drain")
+    assert show(runner, id)["status"] == "done"

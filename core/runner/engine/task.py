@@ -97,8 +97,7 @@ class TaskRun:
         try:
             return self._settle(*self._work())
         except LostClaim:
-            self._keep_late()
-            return self._ended("", "lost_claim", "the claim was lost; what was done is kept as late evidence")
+            return self._let_go()
         except Cancelled:
             return self._settle_quietly(StepResult("cancelled"), "cancelled")
         except StoreError:
@@ -281,24 +280,33 @@ class TaskRun:
         body = {"summary": summary, **dict(result.evidence), **kept}
         answer = self._desk.commit([Settle(fence=self._claim, outcome=result.outcome, result=body)])[0]
         if answer == REFUSED:
-            self._keep_late()
-            return self._ended("", "lost_claim", "the claim was lost")
+            return self._let_go()
         return self._ended(str(answer), result.outcome, summary)
 
-    def _keep_late(self) -> None:
-        """A stale holder may still say what it saw: with its own attempt, never with the task."""
-        if self._tried is None:
-            self._desk.commit([Release(fence=self._claim, reason=self._stop.reason or "lost_claim")])
-            return
-        data: dict[str, Any] = {"attempt": self._tried.n, "reason": self._stop.reason}
-        if self._place is not None:
-            data.update(self._place.snapshot(self._tried.n, self._tried.context.log))
-        data["folder"] = str(self._tried.context.folder)
-        data["outcome"] = self._tried.result.outcome
+    def _let_go(self) -> Ended:
+        """Hand the claim back where it is still ours (a second signal, the store was away).
+
+        Where it is not, what was seen is kept as late evidence: with the attempt of then, never with the task.
+        """
         reason = self._stop.reason or "lost_claim"
-        late = LateEvidence(task=self.task.id, epoch=self._claim.epoch, data=data)
-        # Where the claim is still ours after all (the store was away, a second signal), it is handed back.
-        self._desk.commit([late, Release(fence=self._claim, reason=reason)])
+        release = Release(fence=self._claim, reason=reason)
+        ops: list[Any] = [release]
+        if self._tried is not None:
+            ops.insert(0, LateEvidence(task=self.task.id, epoch=self._claim.epoch, data=self._late(reason)))
+        status = self._desk.commit(ops)[-1]
+        if status == REFUSED:
+            return self._ended("", "lost_claim", "the claim was lost; what was done is kept as late evidence")
+        why = "the worker was told to end" if reason == "released" else "the store was out of reach for too long"
+        return self._ended(str(status), "lost_claim", f"handed back to the queue: {why}")
+
+    def _late(self, reason: str) -> dict[str, Any]:
+        tried = self._tried
+        assert tried is not None
+        data: dict[str, Any] = {"attempt": tried.n, "reason": reason, "outcome": tried.result.outcome}
+        if self._place is not None:
+            data.update(self._place.snapshot(tried.n, tried.context.log))
+        data["folder"] = str(tried.context.folder)
+        return data
 
     def _upload(self, tried: Tried, path: Any, name: str) -> None:
         try:

@@ -11,7 +11,6 @@ from runner.errors import StoreError
 from runner.keeper import sweep
 
 if TYPE_CHECKING:
-    from runner.model import Worker
     from runner.store import Store
 
 _SECONDS = 0.5
@@ -24,6 +23,8 @@ class Neighbours:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._asked = 0.0
+        self.dying = False
+        """Whether a dead worker's keepers were still ending what it ran, when last asked."""
 
     def dead(self) -> tuple[str, ...]:
         """Ids of workers that are proven dead; their processes have been ended."""
@@ -35,16 +36,12 @@ class Neighbours:
             holders = self._store.queue.holding(host.host_id())
         except StoreError:
             return ()
-        gone = [worker for worker in holders if _is_gone(worker)]
+        killed = [w for w in holders if w.pid != os.getpid() and not host.alive(w.pid, w.started)]
+        # A keeper outlives its worker until its tree is empty.
+        gone = [w for w in killed if not any(host.alive(pid, start) for pid, start in w.keepers)]
+        self.dying = len(gone) < len(killed)
         if not gone:
             return ()
         # A keeper that was killed with its worker could not end what it owned.
         sweep()
         return tuple(worker.id for worker in gone)
-
-
-def _is_gone(worker: Worker) -> bool:
-    if worker.pid == os.getpid() or host.alive(worker.pid, worker.started):
-        return False
-    # A keeper outlives its worker until its tree is empty.
-    return not any(host.alive(pid, start) for pid, start in worker.keepers)

@@ -95,6 +95,7 @@ class Work:
             cancel=lambda claim: self._end(claim, "cancelled"),
             claim=lambda queue, worker, request: self._app.hook.claim(queue=queue, worker=worker, request=request),
             dead=self._neighbours.dead,
+            dying=lambda: self._neighbours.dying,
             talk=self._talk,
             told=self._told if self._teller is not None else None,
             prune=self._retention.due,
@@ -271,7 +272,7 @@ class Work:
                 pass  # the row is only a row: it is forgotten with the next reclaim
 
     def _exit_code(self) -> int:
-        if len(self._signals) > 1:
+        if self._abandoned:
             return statuses.EXIT_INTERRUPTED
         if self._mode == "loop":
             return statuses.EXIT_OK

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 1.0
 """At most this often a busy worker does the queue's housekeeping; an idle one when there is some."""
 
+_DYING_SECONDS = 0.6
+"""How long to wait for the keepers of a dead neighbour, whose tasks can be taken as soon as they are gone."""
+
 
 @dataclass(slots=True)
 class Asked:
@@ -50,6 +53,7 @@ class Hooks:
     cancel: Callable[[Claim], None]
     claim: Callable[[Any, Worker, ClaimRequest], list[Claim]]
     dead: Callable[[], tuple[str, ...]]
+    dying: Callable[[], bool]
     talk: Callable[[str], None]
     told: Callable[[Sequence[Op], Sequence[Any]], None] | None = None
     prune: Callable[[], Op | None] = lambda: None
@@ -275,21 +279,20 @@ class Writer:
             if self._empty == 1 and self._work_waits():
                 self._ticked = 0.0
                 self._look = True
-            else:
+            elif not self._hooks.dying():
                 self.idle.set()
 
     def _wait(self, free: int) -> None:
         """Sleep until something happens; now and then look whether something did."""
         until_renewal = self._renewed + self._renew_every - time.monotonic()
-        pause = min(self._poll * random.uniform(0.7, 1.3), max(0.0, until_renewal))
+        poll = _DYING_SECONDS if self._hooks.dying() else self._poll
+        pause = min(poll * random.uniform(0.7, 1.3), max(0.0, until_renewal))
         why = self.store.wait_for_work(self.worker, pause)
         if why == "cancel" and self.held:
             self._renewed = 0.0
         elif why == "work":
             self._look = True
-        elif (why == "" and self.claiming and free and self._work_waits()) or (
-            why == "" and self.claiming and free and self._hooks.dead()
-        ):
+        elif why == "" and free and (self._hooks.dead() or not self.idle.is_set() or self._work_waits()):
             self._look = True
             self._ticked = 0.0
 
