@@ -19,10 +19,9 @@ from runner.testing.conformance.actors import new_task, new_worker, submit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.faults.conftest import Field
-
     from runner.store import Op, Store
     from runner.testing import postgres
+    from tests.faults.conftest import Field
 
 
 @contextlib.contextmanager
@@ -201,6 +200,28 @@ def test_connections_that_are_lost_at_any_moment_change_nothing(postgres_field: 
     assert report.settled == {"done": 300}
     assert report.claims == 300
     assert sum(cuts) > 30, "hardly a connection was cut: the test showed nothing"
+
+
+def test_a_worker_whose_notifier_was_cut_hears_of_work_again(postgres_field: Field) -> None:
+    field = postgres_field
+    assert field.server is not None
+    store, other = field.open(), field.open()
+    worker = new_worker()
+    store.commit([Register(worker=worker)])
+    for _ in range(3):
+        deadline = time.monotonic() + 20
+        while store.wait_for_work(worker, timeout=0.2):
+            assert time.monotonic() < deadline, "the worker is told of work that is not there"
+        submitter = threading.Timer(1.5, lambda: submit(other, new_task(type="unseen")))
+        submitter.start()
+        began = time.monotonic()
+        assert store.wait_for_work(worker, timeout=20) == "work"
+        assert time.monotonic() - began < 10
+        submitter.join()
+        field.server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
+        )
 
 
 def test_a_server_that_is_away_is_one_sentence(postgres_field: Field) -> None:

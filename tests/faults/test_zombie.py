@@ -17,9 +17,8 @@ from runner.testing import faults, history
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.faults.conftest import Field
-
     from runner.store import Store
+    from tests.faults.conftest import Field
 
 LEASE = 2.0
 
