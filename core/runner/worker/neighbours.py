@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runner.store import Store
 
 _SECONDS = 0.5
-"""At most this often; the answer in between is empty."""
+"""At most this often; in between the last answer stands."""
 
 
 class Neighbours:
@@ -23,6 +23,7 @@ class Neighbours:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._asked = 0.0
+        self._last: tuple[str, ...] = ()
         self.dying = False
         """Whether a dead worker's keepers were still ending what it ran, when last asked."""
 
@@ -30,8 +31,8 @@ class Neighbours:
         """Ids of workers that are proven dead; their processes have been ended."""
         now = time.monotonic()
         if now - self._asked < _SECONDS:
-            return ()
-        self._asked = now
+            return self._last
+        self._asked, self._last = now, ()
         try:
             holders = self._store.queue.holding(host.host_id())
         except StoreError:
@@ -44,4 +45,5 @@ class Neighbours:
             return ()
         # A keeper that was killed with its worker could not end what it owned.
         sweep()
-        return tuple(worker.id for worker in gone)
+        self._last = tuple(worker.id for worker in gone)
+        return self._last
