@@ -13,10 +13,10 @@ TYPE_CHECKING = False  # importing `typing` would cost the keeper's start 4 ms
 if TYPE_CHECKING:
     from types import FrameType
 
-CHUNK = 256 << 10
+CHUNK = 512 << 10
 """Bytes read at once: large enough to make calls rare, small enough to stay in the processor's cache."""
-PIPE = 512 << 10
-"""The pipe's size where the system grants it: the child seldom waits for the keeper, and the data stays in cache."""
+PIPE = 1 << 20
+"""The pipe's size where the system grants it, so that the child seldom waits for the keeper."""
 _F_SETPIPE_SZ = 1031
 _SMALL = 2048
 _PATTERN_TIME = 2.0
