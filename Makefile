@@ -17,6 +17,7 @@ $(VENV)/.made:
 
 $(VENV)/.runner: $(VENV)/.made pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q core plugins handlers
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runner
