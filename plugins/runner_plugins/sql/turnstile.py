@@ -1,9 +1,9 @@
 """A fair write lock between the processes of one host, with a time-out that can name the holder.
 
 SQLite's own lock is taken by whoever polls at the right moment: with eight writers some wait for seconds.
-Here writers queue in the kernel. Two file locks make a turnstile: who holds `next` gets `main`
-next, so the one that just wrote can't overtake those that wait. The files are not the database's:
-opening and closing that one would drop the locks SQLite holds on it.
+Here a writer polls for a few milliseconds only, which is cheapest while all are quick, and then queues in
+the kernel. Two file locks make a turnstile: who holds `next` gets `main` next, and nobody overtakes him. The
+files are not the database's: opening and closing that one would drop the locks SQLite holds on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import fcntl
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from runner.errors import StoreLocked
 
@@ -29,6 +30,12 @@ class _Place:
     def __init__(self) -> None:
         self.got = threading.Event()
         self.left = False
+
+
+_PATIENCE: Final = 0.008
+"""Seconds of polling before a writer queues up: a few commits of the others."""
+_FIRST_PAUSE: Final = 0.0003
+_LONGEST_PAUSE: Final = 0.003
 
 
 class Turnstile:
@@ -50,7 +57,7 @@ class Turnstile:
         if not self._threads.acquire(timeout=self._timeout):
             raise self._locked()
         try:
-            if not self._at_once():
+            if not self._at_once() and not self._soon():
                 self._queue_up()
             os.pwrite(self._main, b"%-16d" % os.getpid(), 0)
         except BaseException:
@@ -85,6 +92,18 @@ class Turnstile:
             return False
         fcntl.flock(self._next, fcntl.LOCK_UN)
         return True
+
+    def _soon(self) -> bool:
+        """Look again, after pauses that grow."""
+        end = time.monotonic() + _PATIENCE
+        pause = _FIRST_PAUSE
+        while (now := time.monotonic()) < end:
+            # A third of the pause to all of it, by the last digits of the clock: processes must not move in step.
+            time.sleep(pause * (1 + now * 1e6 % 2) / 3)
+            if self._at_once():
+                return True
+            pause = min(pause * 1.3, _LONGEST_PAUSE)
+        return False
 
     def _queue_up(self) -> None:
         """Wait in the kernel's queue. A system call that blocks has no time-out, so a thread of its own does it."""
