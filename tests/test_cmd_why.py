@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from played import Played, add
 
-from runner import why
+from runner import takers, why
 from runner.app import App
 from runner.model import Lane, Worker
-from runner.store import Facts, PutLimits
+from runner.store import Facts, PutLimits, StartAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,11 +130,51 @@ def test_why_tells_that_an_account_is_parked(project: Path, runner: Runner, play
     assert kinds(runner, second)[0] == "parked"
 
 
+def test_why_tells_how_to_end_the_rest_of_an_account(project: Path, runner: Runner, played: Played) -> None:
+    [first] = add(project, account="kitchen")
+    played.run("auth", retry_at=4102444800.0)
+    [second] = add(project, account="kitchen")
+    for id in (first, second):
+        text = runner.ok("why", id).stdout
+        assert "account 'kitchen' is parked until 2100-01-01" in text
+        assert "(it is not logged in)" in text
+        assert f"runner retry {id}   # after logging in" in text
+        assert told(runner, id)["reasons"][0]["reason"] == "auth"
+    runner.ok("retry", second)
+    assert "parked" not in kinds(runner, second)
+
+
 def test_why_tells_that_no_worker_runs(project: Path, runner: Runner) -> None:
     [id] = add(project)
     value = told(runner, id)
     assert value["summary"] == "it waits: no worker is running"
     assert value["commands"] == ["runner work --drain"]
+
+
+def test_why_sends_nobody_to_a_worker_that_would_not_take_the_task(project: Path, runner: Runner) -> None:
+    (project / "runner.yaml").write_text("agents:\n  cook: {program: no-such-cook}\n  sh: {program: sh}\n")
+    [away] = add(project, machine="mini")
+    [cooked] = add(project, requires=("agent:cook",))
+    [heavy] = add(project, requires=("gpu",))
+    [fine] = add(project, requires=("agent:sh",), machine="box")
+    box = {"RUNNER_DEVICE_ID": "box"}
+    values = [runner.ok("why", id, "--format", "json", env=box).json for id in (away, cooked, heavy, fine)]
+    texts = [value["reasons"][0]["text"] for value in values]
+    assert texts[0] == "no worker is running, and only machine 'mini' may take it (this one is 'box')"
+    assert texts[1].endswith("would not take it: `no-such-cook`, the program of 'agent:cook', is not installed here")
+    assert texts[2].endswith("would not take it: this machine does not offer 'gpu'")
+    assert texts[3] == "no worker is running"
+    assert values[0]["commands"] == ["runner work --machine mini"]
+    assert "runner work --drain   # once `no-such-cook` is installed" in runner.ok("why", cooked).stdout
+    assert "runner work --drain   # on a machine that offers 'gpu'" in runner.ok("why", heavy).stdout
+    assert values[3]["commands"] == ["runner work --drain"]
+
+
+def test_why_says_that_a_run_takes_its_task_itself(project: Path, runner: Runner) -> None:
+    [id] = add(project, requires=("runner-run",))
+    value = told(runner, id)
+    assert value["summary"].startswith("it waits: only the `runner run` that asked for it takes it")
+    assert value["commands"] == [f"runner cancel {id}"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +196,7 @@ def test_why_tells_what_the_live_workers_lack(
 def test_why_tells_that_no_single_worker_offers_all_that_is_needed() -> None:
     lane = Lane(1, "p", None, "hello", None, ("a", "b"))
     workers = [Worker(x, x, (x,), ("hello",), (x,), "p", 1, "h", 1, "s", heartbeat=1.0) for x in ("a", "b")]
-    reasons = why._nobody_fits(lane, workers)
+    reasons = takers.nobody_fits(lane, workers)
     assert [reason.text for reason in reasons] == ["no single live worker offers 'a', 'b' together"]
 
 
@@ -165,7 +205,8 @@ def test_why_tells_that_a_limit_is_reached_and_who_is_ahead(project: Path, runne
     first, second, third = (add(project)[0] for _ in range(3))
     assert kinds(runner, third) == ["ahead"]
     assert told(runner, third)["reasons"][0]["ahead"] == 2
-    assert told(runner, first)["summary"].startswith("it is next: played-1 can take it")
+    assert told(runner, third)["reasons"][0]["text"] == "2 tasks of its kind are ahead of it"
+    assert told(runner, first)["summary"].startswith("it is next of its kind: played-1 can take it")
     played.claim()
     assert kinds(runner, second) == ["limit"]
     assert told(runner, second)["reasons"][0] | {"text": ""} == {
@@ -218,6 +259,30 @@ def test_why_tells_how_a_task_came_to_its_end(project: Path, runner: Runner, pla
         assert part in text
     assert "RED weighs: 3, not 5" in text
     assert f"runner retry {id}" in text
+
+
+def test_a_repair_is_counted_as_one_everywhere(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    played.finish(claim, played.start(claim), "check_failed", {"verdicts": [RED]})
+    played.store.commit([StartAttempt(fence=claim, repair=True)])
+    played.finish(claim, 2, "ok", {"verdicts": [GREEN]})
+    played.settle(claim)
+    why_text, show_text = runner.ok("why", id).stdout, runner.ok("show", id).stdout
+    assert "after 1 attempt and 1 repair" in why_text
+    assert "attempt 2 (repair) on played-1" in why_text
+    assert "attempts    1 of 3, and 1 repair" in show_text
+    assert "2 (repair)" in show_text
+    history = runner.ok("show", id, "--format", "json").json["history"]
+    assert [attempt["repair"] for attempt in history] == [False, True]
+
+
+def test_an_outcome_that_is_a_status_is_told_once(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    played.run("needs_human", question="Which?")
+    text = runner.ok("why", id).stdout
+    assert "it became needs_human" in text
+    assert "needs_human, so it became" not in text
 
 
 def test_why_tells_of_interruptions_and_late_evidence(project: Path, runner: Runner, played: Played) -> None:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner import statuses, times
+from runner.takers import Reason, commands, nobody_fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runner.model import JSON, Attempt, Lane, Task, Worker
+    from runner.model import JSON, Attempt, Task, Worker
     from runner.store.contract import Facts
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One thing in the task's way: `kind` for programs, `text` for people, `data` what it is about."""
-
-    kind: str
-    text: str
-    data: JSON = field(default_factory=dict)
+    from runner.takers import Here
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +25,21 @@ class Story:
     commands: tuple[str, ...] = ()
 
 
-def explain(task: Task, facts: Facts, online: Sequence[Worker], attempts: Sequence[Attempt], *, now: float) -> Story:
-    """Tell the story of `task`. `online` are the live workers."""
+def explain(
+    task: Task,
+    facts: Facts,
+    online: Sequence[Worker],
+    attempts: Sequence[Attempt],
+    *,
+    now: float,
+    here: Here | None = None,
+    parked: str = "",
+) -> Story:
+    """Tell the story of `task`.
+
+    `online` are the live workers, `here` what one started on this machine would be; `parked` is the
+    outcome that parked the task's account, when one did.
+    """
     if task.status == statuses.PLANNING:
         return Story(
             "it is being planned; workers are not offered it",
@@ -43,9 +49,9 @@ def explain(task: Task, facts: Facts, online: Sequence[Worker], attempts: Sequen
     if task.status == statuses.BLOCKED:
         return _blocked(task, facts)
     if task.status == statuses.SCHEDULED:
-        return _scheduled(task, facts, now)
+        return _scheduled(task, facts, now, parked)
     if task.status == statuses.PENDING:
-        return _pending(task, facts, online, now)
+        return _pending(task, facts, online, now, here, parked)
     if task.status in statuses.HELD:
         return _held(task, attempts, now)
     if task.status == statuses.NEEDS_HUMAN:
@@ -73,24 +79,41 @@ def _blocked(task: Task, facts: Facts) -> Story:
     return Story(f"it waits: {reasons[0].text}", tuple(reasons), tuple(commands))
 
 
-def _scheduled(task: Task, facts: Facts, now: float) -> Story:
-    reasons: list[Reason] = []
-    if facts.parked_until is not None and facts.parked_until > now:
-        text = f"account '{task.account}' is parked until {times.clock(facts.parked_until, now)} ({task.outcome})"
-        reasons.append(Reason("parked", text, {"account": task.account, "until": times.iso(facts.parked_until)}))
+def _scheduled(task: Task, facts: Facts, now: float, parked: str) -> Story:
+    reasons = _parked(task, facts, now, parked or task.outcome or "")
+    again = unpark(task.id, reasons[0].data["reason"]) if reasons else f"runner retry {task.id}   # queue it now"
     if task.not_before is not None and task.not_before > now:
         text = f"not before {times.clock(task.not_before, now)}, in {times.span(task.not_before - now)}"
         reasons.append(Reason("not_before", text, {"until": times.iso(task.not_before)}))
     if not reasons:
         reasons.append(Reason("due", "its time has come; the next worker that looks promotes it"))
-    return Story(f"it waits: {reasons[0].text}", tuple(reasons), (f"runner retry {task.id}   # queue it now",))
+    return Story(f"it waits: {reasons[0].text}", tuple(reasons), (again,))
 
 
-def _pending(task: Task, facts: Facts, online: Sequence[Worker], now: float) -> Story:
-    reasons: list[Reason] = []
-    if facts.parked_until is not None and facts.parked_until > now:
-        text = f"account '{task.account}' is parked until {times.clock(facts.parked_until, now)}"
-        reasons.append(Reason("parked", text, {"account": task.account, "until": times.iso(facts.parked_until)}))
+def _parked(task: Task, facts: Facts, now: float, outcome: str) -> list[Reason]:
+    """The rest that the task's account has to take, if it has to."""
+    until = facts.parked_until
+    if until is None or until <= now:
+        return []
+    text = f"account '{task.account}' is parked until {times.clock(until, now)}"
+    text += f" ({parked_words(outcome)})" if outcome else ""
+    return [Reason("parked", text, {"account": task.account, "until": times.iso(until), "reason": outcome})]
+
+
+def parked_words(outcome: str) -> str:
+    """Why an account is parked, in words."""
+    return {"auth": "it is not logged in", "rate_limited": "its rate limit is reached"}.get(outcome, outcome)
+
+
+def unpark(task: str, outcome: str) -> str:
+    """The command that ends an account's rest, by any task that waits for it."""
+    when = "after logging in: the account may be used again" if outcome == "auth" else "to try it again at once"
+    return f"runner retry {task}   # {when}"
+
+
+def _pending(task: Task, facts: Facts, online: Sequence[Worker], now: float, here: Here | None, parked: str) -> Story:
+    reasons = _parked(task, facts, now, parked)
+    todo = [unpark(task.id, parked)] if reasons else []
     if facts.limit is not None:
         name, held, most = facts.limit
         text = f"limit {name} is reached: {held} of {most} run now"
@@ -98,60 +121,16 @@ def _pending(task: Task, facts: Facts, online: Sequence[Worker], now: float) -> 
     names = [worker.id for worker in online]
     fitting = [name for name in facts.fitting if name in names]
     if not fitting:
-        reasons += _nobody_fits(facts.lane, online)
+        reasons += nobody_fits(facts.lane, online, here)
+        todo += commands(reasons, facts.lane, task.id, here)
     if facts.ahead:
-        text = f"{facts.ahead} {'task is' if facts.ahead == 1 else 'tasks are'} ahead of it"
+        # Only tasks that the same workers take are counted: its own lane.
+        text = f"{facts.ahead} {'task of its kind is' if facts.ahead == 1 else 'tasks of its kind are'} ahead of it"
         reasons.append(Reason("ahead", text, {"ahead": facts.ahead}))
     if reasons:
-        return Story(f"it waits: {reasons[0].text}", tuple(reasons), _commands_for(reasons, task))
-    text = f"it is next: {', '.join(fitting[:3])} can take it as soon as a slot is free"
+        return Story(f"it waits: {reasons[0].text}", tuple(reasons), tuple(todo))
+    text = f"it is next of its kind: {', '.join(fitting[:3])} can take it as soon as a slot is free"
     return Story(text, (Reason("next", text, {"workers": fitting}),))
-
-
-def _commands_for(reasons: Iterable[Reason], task: Task) -> tuple[str, ...]:
-    kinds = {reason.kind for reason in reasons}
-    if "no_worker" in kinds:
-        return ("runner work --drain",)
-    if "machine" in kinds:
-        return (f"runner work --machine {task.machine}   # on that machine",)
-    return ()
-
-
-def _nobody_fits(lane: Lane | None, online: Sequence[Worker]) -> list[Reason]:
-    """What every live worker lacks, one reason a kind of lack."""
-    if not online:
-        return [Reason("no_worker", "no worker is running")]
-    if lane is None:
-        return [Reason("no_fit", "no live worker fits it")]
-    left = [worker for worker in online if not lane.project or worker.project == lane.project]
-    if not left:
-        return [Reason("no_worker", "no worker is running for this project")]
-    if lane.machine is not None:
-        named = [worker for worker in left if lane.machine in worker.names]
-        if not named:
-            text = f"no live worker on machine '{lane.machine}' (live: {_names(w.machine for w in left)})"
-            return [Reason("machine", text, {"machine": lane.machine})]
-        left = named
-    able = [worker for worker in left if lane.type in worker.types]
-    if not able:
-        text = f"no live worker runs type '{lane.type}' (live: {_names(w.machine for w in left)})"
-        return [Reason("type", text, {"type": lane.type})]
-    missing = [need for need in lane.requires if not any(need in worker.capabilities for worker in able)]
-    if missing:
-        text = f"no live worker with capability {_quoted(missing)}"
-        return [Reason("capability", text, {"missing": missing})]
-    if lane.requires:
-        text = f"no single live worker offers {_quoted(lane.requires)} together"
-        return [Reason("capability", text, {"missing": list(lane.requires)})]
-    return [Reason("no_fit", "no live worker fits it")]
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sorted(set(names)))
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
 
 
 def _held(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
@@ -211,7 +190,7 @@ def answers(task: Task) -> tuple[str, ...]:
 
 def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
     when = f" {times.ago(task.finished_at, now)} ago" if task.finished_at is not None else ""
-    spent = f" after {len(attempts)} attempt{'' if len(attempts) == 1 else 's'}" if attempts else " before any attempt"
+    spent = f" after {_tried(attempts)}" if attempts else " before any attempt"
     summary = summary_of(task.result)
     text = f"{task.status}{when}{spent}"
     if task.outcome and task.outcome not in ("ok", "cancelled"):
@@ -220,6 +199,12 @@ def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
         text += f": {summary}"
     commands = () if task.status == statuses.DONE else (f"runner retry {task.id}",)
     return Story(text, tuple(_red(task.result)), commands)
+
+
+def _tried(attempts: Sequence[Attempt]) -> str:
+    repairs = sum(attempt.repair for attempt in attempts)
+    told = [(len(attempts) - repairs, "attempt"), (repairs, "repair")]
+    return " and ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in told if n)
 
 
 def _red(result: Any) -> Iterable[Reason]:

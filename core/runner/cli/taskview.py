@@ -98,6 +98,7 @@ def attempt_json(attempt: Attempt, folder: Path | None = None) -> JSON:
     return {
         "n": attempt.n,
         "step": attempt.step,
+        "repair": attempt.repair,
         "epoch": attempt.epoch,
         "agent": attempt.agent,
         "worker": attempt.worker,

@@ -12,6 +12,7 @@ import click
 from runner.cli.taskview import task_json
 from runner.errors import RunnerError
 from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, NEEDS_HUMAN, PENDING
+from runner.takers import HERE_ONLY
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -77,7 +78,7 @@ def _give_up(app: App, task_id: str) -> None:
 def _here(task: NewTask) -> NewTask:
     """The same task, in the current folder itself, and of a kind that no worker offers to take."""
     spec = {**task.spec, "base": None}
-    return replace(task, spec=spec, limit_key=None, requires=(*task.requires, "runner-run"))
+    return replace(task, spec=spec, limit_key=None, requires=(*task.requires, HERE_ONLY))
 
 
 def _answer(inv: Invocation, app: App, task_id: str) -> int:

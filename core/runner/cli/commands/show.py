@@ -43,7 +43,7 @@ def _text(inv: Invocation, task: Task, attempts: Sequence[Attempt], artifacts: S
     now = time.time()
     outcome = f" ({task.outcome})" if task.outcome and task.outcome != "ok" else ""
     put(inv, f"{task.id}  {task.status}{outcome}  {task.type}")
-    for name, value in _fields(task, now):
+    for name, value in _fields(task, attempts, now):
         if value:
             put(inv, f"  {name:<11} {value}")
     if attempts:
@@ -59,7 +59,7 @@ def _text(inv: Invocation, task: Task, attempts: Sequence[Attempt], artifacts: S
         inv.table(("REF", "NAME", "SIZE", "SHA256"), [(a.ref, a.name, str(a.size), a.sha256) for a in artifacts])
 
 
-def _fields(task: Task, now: float) -> list[tuple[str, str]]:
+def _fields(task: Task, attempts: Sequence[Attempt], now: float) -> list[tuple[str, str]]:
     """What a person wants to know, in reading order; empty values are left out by the caller."""
     base = task.spec.get("base") or {}
     policy = task.spec.get("policy") or {}
@@ -83,7 +83,7 @@ def _fields(task: Task, now: float) -> list[tuple[str, str]]:
         ("artifacts", ", ".join(policy.get("artifacts", []))),
         ("base", f"{base['repo']} at {base['commit'][:12]}" if base else ""),
         ("in", "" if base else str(task.spec.get("cwd") or "")),
-        ("attempts", f"{task.attempts} of {task.attempts_max}" if task.attempt else ""),
+        ("attempts", _spent(task, attempts)),
         ("interrupted", f"{task.interruptions} of {task.interruptions_max}" if task.interruptions else ""),
         ("not before", times.clock(task.not_before, now) if task.not_before else ""),
         ("created", times.clock(task.created_at, now)),
@@ -96,6 +96,14 @@ def _fields(task: Task, now: float) -> list[tuple[str, str]]:
     ]
 
 
+def _spent(task: Task, attempts: Sequence[Attempt]) -> str:
+    if not task.attempt:
+        return ""
+    repairs = sum(attempt.repair for attempt in attempts)
+    more = f", and {repairs} repair{'' if repairs == 1 else 's'}" if repairs else ""
+    return f"{task.attempts} of {task.attempts_max}{more}"
+
+
 def _plain(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     lines = text.strip().split("\n")
@@ -105,7 +113,7 @@ def _plain(value: Any) -> str:
 def _row(attempt: Attempt, now: float) -> tuple[str, ...]:
     ended = attempt.ended_at
     return (
-        str(attempt.n),
+        f"{attempt.n} (repair)" if attempt.repair else str(attempt.n),
         attempt.outcome or "running",
         attempt.agent or "",
         attempt.worker,

@@ -11,13 +11,15 @@ from runner import times, why
 from runner.cli import taskview
 from runner.cli.taskview import put
 from runner.live import is_live
-from runner.statuses import TERMINAL
+from runner.statuses import PENDING, TERMINAL
+from runner.takers import Here
 from runner.tasknames import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from runner.app import App
     from runner.cli.invocation import Invocation
     from runner.model import Attempt, Event, Task
 
@@ -34,7 +36,10 @@ def command(inv: Invocation, id: str) -> None:
     attempts = store.queue.attempts(task.id)
     folders = taskview.folders(project.state, attempts)
     workers = [worker for worker in store.queue.workers() if is_live(worker)]
-    story = why.explain(task, store.queue.facts(task.id), workers, attempts, now=time.time())
+    facts = store.queue.facts(task.id)
+    here = this_machine(inv.app()) if task.status == PENDING else None
+    parked = _parked(inv, task) if facts.parked_until is not None else ""
+    story = why.explain(task, facts, workers, attempts, now=time.time(), here=here, parked=parked)
     events = store.queue.events(task=task.id)
     value = {
         "id": task.id,
@@ -48,6 +53,23 @@ def command(inv: Invocation, id: str) -> None:
         "events": [_event_json(event) for event in events],
     }
     inv.emit(value, lambda: _text(inv, task, story, attempts, folders, events))
+
+
+def this_machine(app: App) -> Here:
+    """What a worker started on this machine would be, as far as that is known without the project's own code."""
+    from runner.advice import installed  # here: only for a task that nobody takes
+    from runner.worker.identity import capabilities_of, machine_name
+
+    name = machine_name(app, None)
+    settings = app.config.machines.get(name)
+    absent = {agent.name: agent.program for agent in app.agents.values() if not installed(agent)}
+    return Here((name, *(settings.aliases if settings else ())), capabilities_of(app, name), absent)
+
+
+def _parked(inv: Invocation, task: Task) -> str:
+    """The outcome that parked the task's account."""
+    accounts = inv.store().records.find("account", task.project)
+    return next((str(one.get("reason", "")) for one in accounts if one["id"] == task.account), "")
 
 
 def _event_json(event: Event) -> dict[str, Any]:
@@ -107,7 +129,7 @@ def _worth_telling(events: Sequence[Event]) -> list[Event]:
 
 def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float) -> None:
     """One attempt: how it went, what each check said, where its logs are."""
-    who = f" by {attempt.agent}" if attempt.agent else ""
+    who = (" (repair)" if attempt.repair else "") + (f" by {attempt.agent}" if attempt.agent else "")
     took = times.span((attempt.ended_at or now) - attempt.started_at)
     came = f"{attempt.outcome} after {took}" if attempt.ended_at is not None else f"running for {took}"
     summary = why.summary_of(attempt.result)
@@ -133,7 +155,7 @@ def sentence(event: Event) -> str:
         "task.claimed": f"claimed by {worker} (epoch {event.epoch})",
         "task.released": f"handed back by {worker}: {data.get('reason', '')}",
         "task.reclaimed": f"taken back from {worker}: {data.get('reason') or data.get('why', '')}",
-        "task.settled": f"{data.get('outcome')}, so it became {data.get('status')}",
+        "task.settled": _settled(data),
         "task.cancel_requested": "asked to end",
         "task.cancelled": "cancelled",
         "task.retried": f"queued again: {data.get('status')}",
@@ -149,3 +171,8 @@ def sentence(event: Event) -> str:
     people = ("task.submitted", "task.cancel_requested", "task.cancelled", "task.retried", "task.resolved")
     reason = f": {data['reason']}" if event.kind.startswith("task.cancel") and data.get("reason") else ""
     return text + (f" by {event.by}" if event.by and event.kind in people else "") + reason
+
+
+def _settled(data: Mapping[str, Any]) -> str:
+    outcome, status = data.get("outcome"), data.get("status")
+    return f"it became {status}" if outcome == status else f"{outcome}, so it became {status}"
