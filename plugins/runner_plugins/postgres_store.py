@@ -28,4 +28,4 @@ def open_store(url: str, options: Mapping[str, Any]) -> PostgresStore | None:
         ) from None
     from runner_plugins.postgres.store import PostgresStore
 
-    return PostgresStore(url)
+    return PostgresStore(url, **{name: value for name, value in options.items() if name == "timeout"})

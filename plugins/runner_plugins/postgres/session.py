@@ -28,9 +28,6 @@ _COMMON: Final = {
     "default_transaction_isolation": "read committed",
     "extra_float_digits": "1",
     "jit": "off",
-    # A client that is stopped in the middle (SIGSTOP, a laptop's lid) loses its locks; others wait longer than that.
-    "idle_in_transaction_session_timeout": "5s",
-    "lock_timeout": "10s",
 }
 _READS: Final = {**_COMMON, "statement_timeout": "60s"}
 _WRITES: Final = {
@@ -51,7 +48,14 @@ def _settings(values: Mapping[str, str]) -> Statement:
     return constant("SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in values.items()))
 
 
-_SET_READS, _SET_WRITES = _settings(_READS), _settings(_WRITES)
+def _waits(timeout: float) -> dict[str, str]:
+    """How long others are waited for. Who is stopped within a commit (SIGSTOP, a lid that is closed) loses its
+    locks in half that time, so that those who wait for them get them."""
+    return {
+        "lock_timeout": f"{timeout * 1000:.0f}ms",
+        "idle_in_transaction_session_timeout": f"{timeout * 500:.0f}ms",
+    }
+
 
 _FACTS: Final = constant(
     f"""SELECT coalesce(current_schema(), ''),
@@ -86,8 +90,9 @@ class Session:
 class Sessions:
     """Opens sessions, and keeps a few for reads."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, timeout: float) -> None:
         self._address = address
+        self._reads, self._writes = _settings(_READS), _settings(_WRITES | _waits(timeout))
         self._free = threading.BoundedSemaphore(_READERS_MOST)
         self._lock = threading.Lock()
         self._idle: list[Session] = []
@@ -97,7 +102,7 @@ class Sessions:
         """A new session; StoreError when the database is away, or its schema is not ours."""
         wire = Wire(self._address.connect())
         try:
-            wire.ask(_SET_WRITES if writes else _SET_READS, {})
+            wire.ask(self._writes if writes else self._reads, {})
             check(wire, self._address)
             schema, base = _event_base(wire)
         except Lost as error:

@@ -31,13 +31,17 @@ _TRIES: Final = 12
 
 
 class PostgresStore:
-    """A store in one PostgreSQL database. Safe to use from several threads."""
+    """A store in one PostgreSQL database. Safe to use from several threads.
 
-    def __init__(self, url: str) -> None:
+    `timeout`: seconds that a commit waits for a lock, and half of those after which a client that is stopped in
+    the middle of one loses its locks.
+    """
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
         self.url = url
         self.address = Address(url)
         self.lanes = LaneList()
-        self._sessions = Sessions(self.address)
+        self._sessions = Sessions(self.address, timeout)
         self._writing = threading.Lock()
         self._writer: Session | None = None
         self._listener = Listener(self.address)

@@ -227,7 +227,7 @@ class Wire:
 
     def _lost(self, why: object) -> Lost:
         self.close()
-        return Lost(str(why).strip().partition("\n")[0])
+        return Lost(str(why).strip().partition("\n")[0].rpartition("failed: ")[2])
 
     def close(self) -> None:
         """Close the connection; an open transaction is undone by the server."""
