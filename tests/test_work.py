@@ -361,3 +361,35 @@ def test_a_drain_waits_for_what_a_killed_workers_keeper_still_ends(project: Path
         worker.communicate(timeout=30)
     runner.ok("work", "--drain")
     assert show(runner, id)["status"] == "done"
+
+
+def test_a_project_that_was_moved_goes_on_and_a_missing_folder_asks_a_person(project: Path, runner: Runner) -> None:
+    (project / "sub").mkdir()
+    here = submit(runner, "touch made")
+    below = submit(runner, "touch made", cwd=str(project / "sub"))
+    moved = project.with_name("moved")
+    project.rename(moved)
+    runner.ok("work", "--drain", cwd=moved)
+    assert (moved / "made").exists()
+    assert (moved / "sub" / "made").exists()
+    gone = runner.ok(
+        "submit",
+        "--type",
+        "run_script",
+        "--payload",
+        script("true", cwd=str(moved / "sub")),
+        "--format",
+        "json",
+        cwd=moved,
+    ).json["id"]
+    (moved / "sub" / "made").unlink()
+    (moved / "sub").rmdir()
+    assert runner("work", "--drain", cwd=moved).code == 3
+    task = runner.ok("show", gone, "--format", "json", cwd=moved).json
+    assert (task["status"], task["attempt"]) == ("needs_human", 0)
+    assert "is not on this machine" in task["question"]
+    (moved / "sub").mkdir()
+    runner.ok("resolve", gone, "pending", cwd=moved)
+    runner.ok("work", "--drain", cwd=moved)
+    states = {t["id"]: t["status"] for t in runner.ok("queue", "--all", "--format", "json", cwd=moved).items}
+    assert states == {here: "done", below: "done", gone: "done"}

@@ -221,6 +221,7 @@ class Submission:
                 "policy": policy_json(policy),
                 "base": {"repo": str(base.repo), "commit": base.commit, "subdir": str(base.subdir)} if base else None,
                 "cwd": str(folder),
+                "root": str(self.app.project.root),
             },
         )
 

@@ -19,8 +19,8 @@ from runner.engine.context import Stop, TaskContext
 from runner.engine.plan import MAIN, contract_env, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
-from runner.engine.workplace import Workplace
-from runner.errors import Cancelled, LostClaim, RunnerError, StoreError
+from runner.engine.workplace import Workplace, WorkspaceUnavailable
+from runner.errors import Cancelled, LostClaim, RunnerError, StoreError, UsageError
 from runner.model import Repair, StepResult, Verdict
 from runner.store import REFUSED, FinishAttempt, LateEvidence, Published, PutArtifact, Release, Settle, StartAttempt
 
@@ -102,6 +102,9 @@ class TaskRun:
             return self._settle_quietly(StepResult("cancelled"), "cancelled")
         except StoreError:
             raise
+        except (UsageError, WorkspaceUnavailable) as error:
+            # Trying again would bring the same: a person has to see to it first.
+            return self._settle_quietly(StepResult("needs_human", evidence={"error": str(error)}), str(error))
         except RunnerError as error:
             return self._settle_quietly(StepResult("crashed", evidence={"error": str(error)}), str(error))
         except Exception as error:
@@ -278,7 +281,9 @@ class TaskRun:
         if self._place is not None and self._tried is not None:
             kept = self._place.snapshot(self._tried.n, self._tried.context.log)
         body = {"summary": summary, **dict(result.evidence), **kept}
-        answer = self._desk.commit([Settle(fence=self._claim, outcome=result.outcome, result=body)])[0]
+        question = summary if result.outcome == "needs_human" else None
+        settle = Settle(fence=self._claim, outcome=result.outcome, result=body, question=question)
+        answer = self._desk.commit([settle])[0]
         if answer == REFUSED:
             return self._let_go()
         return self._ended(str(answer), result.outcome, summary)

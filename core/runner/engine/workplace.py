@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import RunnerError, UsageError
+from runner.errors import RunnerError
 from runner.workspace import Caps, branch_ref, open_workspace
 from runner.workspace import publish as move_branch
 from runner.workspace.git import Git
@@ -39,15 +39,21 @@ class Workplace:
         """Make or continue the task's workspace."""
         task = claim.task
         assert task is not None
+        moved = _Moved(task.spec.get("root"), app.project.root)
         spec = task.spec.get("base") if workplace == "worktree" else None
-        cwd = Path(task.spec.get("cwd") or app.project.root)
-        if not cwd.is_dir() and not spec:
-            raise UsageError(f"the folder {cwd} of task {task.id} does not exist on this machine")
+        repo = moved.path(spec["repo"]) if spec else None
+        cwd = moved.path(task.spec.get("cwd") or str(app.project.root))
+        for folder in (repo, None if spec else cwd):
+            if folder is not None and not folder.is_dir():
+                raise WorkspaceUnavailable(
+                    f"the folder {folder} is not on this machine (any more)",
+                    f"bring it back, then: runner resolve {task.id} pending",
+                )
         settings = app.config.workspace
         # An exclusive unit has one worktree for all its tasks, one after the other; else each task has its own.
         unit, epoch = (task.unit, task.unit_epoch) if task.unit and task.unit_epoch else (task.id, claim.epoch)
         workspace = open_workspace(
-            repo=Path(spec["repo"]) if spec else None,
+            repo=repo,
             base=spec["commit"] if spec else None,
             subdir=spec["subdir"] if spec else "",
             unit=unit,
@@ -155,6 +161,27 @@ class Workplace:
             self._timer.stop()
             self._timer = None
         self._ws.close()
+
+
+class WorkspaceUnavailable(RunnerError):
+    """Where the task should work is not there: trying again would not help, a person has to look."""
+
+    code = "workspace"
+
+
+class _Moved:
+    """Paths of a project that was moved since they were written down."""
+
+    def __init__(self, old: str | None, new: Path) -> None:
+        self._old = old
+        self._new = new
+
+    def path(self, text: str) -> Path:
+        """The path as it is now: below the project's present root, when it was below the former one."""
+        path = Path(text)
+        if self._old is None or path.exists() or not path.is_relative_to(self._old):
+            return path
+        return self._new / path.relative_to(self._old)
 
 
 def tip(repo: Path, ref: str) -> str | None:

@@ -86,8 +86,10 @@ class Slot:
         while (claim := self._inbox.get()) is not None:
             try:
                 self._one(claim)
-            except StoreError as error:
-                self._failed(error)
+            except OSError as error:
+                # The engine turns a step's own trouble into an outcome; this is the state folder's.
+                where = f" {error.filename}" if error.filename else ""
+                self._failed(StoreError(f"the state folder can't be used:{where} {error.strerror or error}"))
                 return
             except BaseException as error:
                 self._failed(error)
