@@ -33,11 +33,19 @@ def nested_parts(place: Place, names: list[str], index: Index, max_file: int) ->
         name = waiting.pop()
         part = Part(name)
         _git_directory(part, place, index, max_file)
-        inner = walk(os.fspath(place.path / name))
+        inner = _list(part, place.path / name, name)
         _take(part, inner, FILES, name)
         waiting += sorted((f"{name}/{path}" for path in inner.nested), reverse=True)
         parts.append(part)
     return parts
+
+
+def _list(part: Part, folder: Path, shown: str, *, raw: bool = False, skip: str | None = None) -> Listing:
+    try:
+        return walk(os.fspath(folder), raw=raw, skip=skip)
+    except OSError as error:
+        part.left_out.append(LeftOut(shown, f"can't be read: {error.strerror}", 0))
+        return Listing()
 
 
 def _take(part: Part, listing: Listing, folder: str, shown: str) -> None:
@@ -91,7 +99,7 @@ def _linked(part: Part, place: Place, target: Path) -> None:
 
 def _store(part: Part, folder: Path, index: Index, max_file: int) -> None:
     # Refs are read before objects are listed: whatever a ref names was written before it.
-    plain = walk(os.fspath(folder), raw=True, skip="objects")
+    plain = _list(part, folder, f"{part.name}/.git", raw=True, skip="objects")
     plain.files = {path: seen for path, seen in plain.files.items() if not path.endswith(".lock")}
     plain.left_out = [item for item in plain.left_out if item.blocks]
     _take(part, plain, GIT, f"{part.name}/.git")
@@ -103,10 +111,13 @@ def _store(part: Part, folder: Path, index: Index, max_file: int) -> None:
             with opened(seen.file) as (fd, now):
                 part.files[key] = now
                 part.loaded[key] = read_small(fd, max_file)
+        except PermissionError as error:
+            part.left_out.append(LeftOut(part.shown(key), f"can't be read: {error.strerror}", seen.size))
+            del part.files[key]
         except (FileNotFoundError, NotADirectoryError, NotRegular):
             # A ref that vanishes here was packed, or deleted; only another look tells.
             part.torn = True
-    objects = walk(os.fspath(folder / "objects"), raw=True)
+    objects = _list(part, folder / "objects", f"{part.name}/.git/objects", raw=True)
     objects.files = {
         path: seen for path, seen in objects.files.items() if not os.path.basename(path).startswith("tmp_")
     }

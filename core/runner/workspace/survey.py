@@ -82,7 +82,7 @@ def survey(place: Place, git: Git, head: Head, index: Index, hasher: Hasher, cap
     _leave_out_copies(place, main)
     for part in parts:
         _sort_out(part, index, hasher, caps, read_at)
-    _fit(place, git, parts, caps)
+    _fit(git, parts, caps)
     for part in parts:
         part.retained |= _covered(part)
         result.left_out += part.left_out
@@ -105,8 +105,10 @@ def _sort_out(part: Part, index: Index, hasher: Hasher, caps: Caps, read_at: int
         if oid is not None:
             fresh = index.trees[part.name][path]
         elif base is not None:
-            oid = _digest(part, path, seen.file, hasher)
-            if oid is None:
+            try:
+                oid = hasher.file(seen.file)
+            except OSError as error:
+                part.left_out.append(LeftOut(part.shown(path), f"can't be read: {error.strerror}", seen.size))
                 continue
             if oid == base[1]:
                 fresh = known(seen, oid, read_at)
@@ -118,14 +120,6 @@ def _sort_out(part: Part, index: Index, hasher: Hasher, caps: Caps, read_at: int
             part.loaded.pop(path, None)
         else:
             part.wanted.append(path)
-
-
-def _digest(part: Part, path: str, file: str, hasher: Hasher) -> str | None:
-    try:
-        return hasher.file(file)
-    except OSError as error:
-        part.left_out.append(LeftOut(part.shown(path), f"can't be read: {error.strerror}", 0))
-        return None
 
 
 @dataclass(slots=True)
@@ -141,7 +135,7 @@ class _Group:
         return sum(size for _, _, size in self.members)
 
 
-def _fit(place: Place, git: Git, parts: list[Part], caps: Caps) -> None:
+def _fit(git: Git, parts: list[Part], caps: Caps) -> None:
     """Leave out what is over the total cap: first ignored files, then untracked ones, big groups before small ones."""
     costs = [(part, path, size) for part in parts for path, size in _costs(part)]
     if sum(size for _, _, size in costs) <= caps.max_total:
@@ -156,18 +150,21 @@ def _fit(place: Place, git: Git, parts: list[Part], caps: Caps) -> None:
         groups.setdefault(key, _Group(rank, whole)).members.append((part, path, size))
     left = caps.max_total
     reason = f"is over the cap of {size_text(caps.max_total)} for a snapshot"
+    gone: dict[str, set[str]] = {part.name: set() for part in parts}
     for group in sorted(groups.values(), key=lambda g: (g.rank, g.size)):
         if group.whole and group.size > left:
             part = group.members[0][0]
             part.left_out.append(LeftOut(f"{part.name}/.git", reason, group.size))
-            _forget(part, [path for path in part.files if path.startswith("git/")])
+            gone[part.name] |= {path for path in part.files if path.startswith("git/")}
             continue
         for part, path, size in sorted(group.members, key=lambda member: member[1]):
             if size > left:
                 part.left_out.append(LeftOut(part.shown(path), reason, size))
-                _forget(part, [path])
+                gone[part.name].add(path)
             else:
                 left -= size
+    for part in parts:
+        _forget(part, gone[part.name])
 
 
 def _costs(part: Part) -> Iterable[tuple[str, int]]:
@@ -178,10 +175,9 @@ def _costs(part: Part) -> Iterable[tuple[str, int]]:
             yield path, part.files[path].size
 
 
-def _forget(part: Part, paths: list[str]) -> None:
-    gone = set(paths)
+def _forget(part: Part, gone: set[str]) -> None:
     part.wanted = [path for path in part.wanted if path not in gone]
-    for path in paths:
+    for path in gone:
         part.kept.pop(path, None)
         part.loaded.pop(path, None)
 
