@@ -28,7 +28,8 @@ if not (root / "nest/.git/HEAD").exists():
     subprocess.run([*git, "init", "-q"], cwd=root / "nest", check=True)
 for lock in (root / "nest/.git").glob("*.lock"):
     lock.unlink()
-(root / "growing.txt").write_text("".join(f"{i}\\n" for i in range(1, n + 1)))
+(root / "growing.new").write_text("".join(f"{i}\\n" for i in range(1, n + 1)))
+os.replace(root / "growing.new", root / "growing.txt")
 while True:
     n += 1
     text = f"{n}\\n" * (1 + n % 400)
@@ -77,9 +78,8 @@ def assert_whole(root: Path, sure: int, left_out: tuple[LeftOut, ...]) -> None:
     """Everything of rounds 1 to `sure` is below `root`, or listed."""
     listed = {item.path for item in left_out}
     for n in range(1, sure + 1):
-        text = f"{n}\n" * (1 + n % 400)
-        for name in (f"u/{n}.txt", f"made.log.d/{n}.log", f"nest/in/{n}.txt"):
-            assert name in listed or (root / name).read_text() == text, name
+        for name in names_of(n):
+            assert name in listed or (root / name).read_text() == text_of(n), name
     if sure:
         grown = (root / "growing.txt").read_text().split("\n")
         assert grown[:sure] == [str(n) for n in range(1, sure + 1)]
@@ -91,13 +91,26 @@ def assert_whole(root: Path, sure: int, left_out: tuple[LeftOut, ...]) -> None:
 
 
 def rounds_in(root: Path, n: int) -> int:
-    """The last of the rounds of which every file, and the commit, is in `root`."""
+    """The last of the rounds of which every file, whole, and the commit is in `root`."""
     done = commits(root)
-    while all((root / name).exists() for name in (f"u/{n + 1}.txt", f"made.log.d/{n + 1}.log", f"nest/in/{n + 1}.txt")):
+    while all(has(root / name, text_of(n + 1)) for name in names_of(n + 1)):
         if (n + 1) % 7 == 0 and f"commit {n + 1}" not in done:
             break
         n += 1
     return n
+
+
+def names_of(n: int) -> tuple[str, str, str]:
+    return f"u/{n}.txt", f"made.log.d/{n}.log", f"nest/in/{n}.txt"
+
+
+def text_of(n: int) -> str:
+    return f"{n}\n" * (1 + n % 400)
+
+
+def has(path: Path, text: str) -> bool:
+    # A writer that was killed leaves a file that is there and not whole.
+    return path.exists() and path.read_text() == text
 
 
 def commits(root: Path) -> list[str]:
