@@ -15,7 +15,6 @@ SPELLING = {
     "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
     "real": "REAL",
     "big": "INTEGER",
-    "event_id": "INTEGER PRIMARY KEY AUTOINCREMENT",
 }
 
 _KEYED = ("meta", "claims", "requests", "deps", "workers", "limits", "accounts")

@@ -95,8 +95,8 @@ def event(row: Row) -> Event:
     return Event(id, at, kind, task, epoch, who, json.loads(data))
 
 
-EVENT: Final = """INSERT INTO events (id, at, kind, task, epoch, who, data)
-    VALUES ({event_id}, {wall}, :kind, :task, :epoch, :who, :data)"""
+EVENT: Final = """INSERT INTO events (at, kind, task, epoch, who, data)
+    VALUES ({wall}, :kind, :task, :epoch, :who, :data)"""
 
 
 def note(

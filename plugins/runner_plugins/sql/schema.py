@@ -1,4 +1,4 @@
-"""The tables, written once: `{serial}`, `{event_id}`, `{real}` and `{big}` are filled in by the backend."""
+"""The tables, written once: `{serial}`, `{real}` and `{big}` are filled in by the backend."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ TABLES: Final = (
         worker TEXT NOT NULL, repair INTEGER NOT NULL, started_at {real} NOT NULL, ended_at {real}, outcome TEXT,
         result TEXT, late TEXT, PRIMARY KEY (task, n))""",
     """CREATE TABLE events (
-        id {event_id}, at {real} NOT NULL, kind TEXT NOT NULL, task TEXT, epoch INTEGER,
+        id {serial}, at {real} NOT NULL, kind TEXT NOT NULL, task TEXT, epoch INTEGER,
         who TEXT NOT NULL, data TEXT NOT NULL)""",
     """CREATE INDEX events_task ON events (task, id)""",
     """CREATE TABLE requests (id TEXT PRIMARY KEY, at {real} NOT NULL, answer TEXT NOT NULL)""",

@@ -25,7 +25,6 @@ class _Dialect:
         "skip": "",
         "expired": "(boot <> :boot OR lease_until < :now)",
         "safe_events": "",
-        "event_id": "NULL",
     }
     """On one host this process's clocks are the store's: they are parameters like others."""
 
