@@ -352,3 +352,15 @@ def test_a_plugin_can_not_replace_a_built_in_command(runner: Runner, project: Pa
     ended = runner("nonsense")
     assert ended.code == 2
     assert ended.stderr.startswith("error: plugin 'rude' brings the command 'queue', which is built in")
+
+
+@pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error_and_touch_no_file(runner: Runner, project: Path, closing: str) -> None:
+    program = " ".join(runner.argv)
+    calls = (f'{program} submit --type run_script --payload \'{{"script": "true"}}\'', f"{program} queue")
+    for call in calls:
+        done = subprocess.run(
+            ["sh", "-c", f"{call} {closing}"], cwd=project, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(runner.ok("queue", "--format", "json").items) == 1

@@ -178,3 +178,30 @@ def test_a_big_log_is_printed_in_flat_memory(project: Path, runner: Runner, play
     argv = [runner.argv[0], "-c", script]
     done = subprocess.run(argv, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
     assert int(done.stderr) < 100_000, "KiB of memory for a log of 300 MiB"
+
+
+def test_an_attempt_without_output_shows_its_handlers_log(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    claim, _, folder = attempt(played, id)
+    (folder / "log.txt").write_text("10:00:00 Traceback: boom\n")
+    for args in ((), ("--stderr",)):
+        said = runner.ok("logs", id, *args)
+        assert said.stdout == "10:00:00 Traceback: boom\n"
+        assert "its handler's log" in said.stderr
+    value = runner.ok("logs", id, "--format", "json").json
+    assert (value["stream"], value["path"]) == ("log", str(folder / "log.txt"))
+    played.settle(claim, "check_failed")
+    followed = runner.ok("logs", id, "-f")
+    assert followed.stdout == "10:00:00 Traceback: boom\n"
+    lines = runner.ok("logs", id, "-f", "--format", "jsonl").stdout
+    assert json.loads(lines) == {"attempt": 1, "stream": "log", "line": "10:00:00 Traceback: boom"}
+
+
+def test_the_handlers_log_can_be_asked_for_beside_the_output(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    _, _, folder = attempt(played, id)
+    (folder / "log.txt").write_text("said\n")
+    (folder / "stdout.log").write_text("written\n")
+    assert runner.ok("logs", id).stdout == "written\n"
+    assert runner.ok("logs", id, "--log").stdout == "said\n"
+    assert runner("logs", id, "--log", "--stderr").code == 2

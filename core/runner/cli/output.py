@@ -26,7 +26,17 @@ _COLOURS = {
 
 
 def prepare() -> None:
-    """Make both streams take any text: what an encoding has no sign for is written as an escape."""
+    """Make both streams take any text: what an encoding has no sign for is written as an escape.
+
+    A stream that the caller closed goes nowhere; its number must not become that of the store's file.
+    """
+    for number, name, mode in ((0, "", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+        if name and getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -11,7 +11,7 @@ import click
 from runner import statuses
 from runner.cli import taskview
 from runner.cli.output import write_json
-from runner.errors import NotFound
+from runner.errors import NotFound, UsageError
 from runner.tasknames import find_task
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
     from runner.model import Attempt, Task
     from runner.store import Store
+
+_STDOUT, _STDERR, _LOG = "stdout.log", "stderr.log", "log.txt"
+"""The files of an attempt: what its processes wrote, and what its handler said."""
 
 _LOOK: Final = 0.1
 """Seconds between looks at a file that is followed."""
@@ -32,24 +35,34 @@ _IN_JSON: Final = 1 << 20
 
 
 @click.command(
-    epilog=("Examples:\n\n\b\n  runner logs 3fk2m9x8w1qd -f\n  runner logs 3fk2 --attempt 1 --stderr\n"),
+    epilog=(
+        "Examples:\n\n\b\n"
+        "  runner logs 3fk2m9x8w1qd -f\n"
+        "  runner logs 3fk2 --attempt 1 --stderr\n"
+        "  runner logs 3fk2 --log\n"
+    ),
 )
 @click.argument("id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task ends or waits for a person.")
 @click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="This attempt (default: the last one).")
 @click.option("--stderr", is_flag=True, help="The error stream instead of the output.")
+@click.option("--log", is_flag=True, help="What the handler printed and logged, and its traceback.")
 @click.option("--tail", metavar="LINES", type=click.IntRange(min=1), help="Only the last lines.")
 @click.pass_obj
-def command(inv: Invocation, id: str, follow: bool, attempt: int | None, stderr: bool, tail: int | None) -> None:
-    """Print what a task's attempt wrote. The logs are on the machine that ran it."""
+def command(
+    inv: Invocation, id: str, follow: bool, attempt: int | None, stderr: bool, log: bool, tail: int | None
+) -> None:
+    """Print what a task's attempt wrote. The logs are on the machine that ran it.
+
+    An attempt whose processes wrote nothing shows its handler's log instead.
+    """
+    if stderr and log:
+        raise UsageError("--stderr and --log are two different files", "give one of them")
     store, project = inv.store(), inv.project()
     task = find_task(store, id, inv.app().project_id)
-    name = "stderr.log" if stderr else "stdout.log"
+    name = _STDERR if stderr else _LOG if log else _STDOUT
     if follow:
-        lines = _Lines(name.partition(".")[0])
-        for n, data in _follow(inv, store, project.state, task.id, name, attempt, tail):
-            lines.write(n, data) if inv.json else _raw(data)
-        lines.close()
+        _show_as_it_comes(inv, store, project.state, task, name, attempt, tail)
         return
     chosen = _chosen(store, task, attempt)
     if chosen is None:
@@ -57,24 +70,58 @@ def command(inv: Invocation, id: str, follow: bool, attempt: int | None, stderr:
             {"id": task.id, "attempt": None, "log": "", "bytes": 0, "path": None}, lambda: inv.talk(_not_started(task))
         )
         return
-    path = _here(project.state, chosen) / name
-    size = path.stat().st_size if path.exists() else 0
+    path = _fallen_back(inv, _here(project.state, chosen), name)
+    size = _size(path)
     start = _tail_start(path, size, tail)
     if inv.format == "text":
         for data in _bytes(path, start):
             _raw(data)
         return
     shown = min(size - start, _IN_JSON)
-    log = b"".join(_bytes(path, size - shown)).decode(errors="replace")
+    text = b"".join(_bytes(path, size - shown)).decode(errors="replace")
     value = {
         "id": task.id,
         "attempt": chosen.n,
         "outcome": chosen.outcome,
-        "log": log,
+        "stream": path.stem,
+        "log": text,
         "bytes": size,
         "path": str(path),
     }
     inv.emit(value, lambda: None)
+
+
+def _fallen_back(inv: Invocation, folder: Path, name: str) -> Path:
+    """The file to show: the handler's log where the one that was meant is empty."""
+    path, log = folder / name, folder / _LOG
+    if name != _LOG and not _size(path) and _size(log):
+        inv.talk("(no process of it wrote anything; this is its handler's log)")
+        return log
+    return path
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _show_as_it_comes(
+    inv: Invocation, store: Store, state: Path, task: Task, name: str, attempt: int | None, tail: int | None
+) -> None:
+    """`-f`: until the task ends or waits for a person."""
+    lines = _Lines(name.partition(".")[0])
+    last = 0
+    for n, data in _follow(inv, store, state, task.id, name, attempt, tail):
+        last = n
+        lines.write(n, data) if inv.json else _raw(data)
+    lines.close()
+    chosen = _chosen(store, task, attempt)
+    if chosen is None or last == chosen.n or not taskview.attempt_folder(state, chosen).is_dir():
+        return
+    path = _fallen_back(inv, taskview.attempt_folder(state, chosen), name)
+    lines = _Lines(path.stem)
+    for data in _bytes(path, _tail_start(path, _size(path), tail)):
+        lines.write(chosen.n, data) if inv.json else _raw(data)
+    lines.close()
 
 
 def _chosen(store: Store, task: Task, n: int | None) -> Attempt | None:

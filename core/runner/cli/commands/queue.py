@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from runner import statuses
 from runner.cli import taskview
+from runner.cli.output import terminal_width
 from runner.errors import UsageError, suggestion
 from runner.store.contract import TaskFilter
 
@@ -61,7 +61,7 @@ def command(
         agent=agent,
         machine=machine,
     )
-    screen = limit is None and inv.format == "text" and sys.stdout.isatty()
+    screen = limit is None and inv.format == "text" and terminal_width() is not None
     most = _ON_A_SCREEN + 1 if screen else limit
     now = time.time()
     tasks: list[Task] = []

@@ -45,7 +45,7 @@ def command(inv: Invocation, id: str, status: str | None, notes: str, answer: st
         tasks = [find_task(store, id, project)]
     else:
         tasks = store.queue.find(TaskFilter(statuses=(NEEDS_HUMAN,), project=project))
-        if tasks and not yes and sys.stdin.isatty():
+        if tasks and not yes and sys.stdin is not None and sys.stdin.isatty():
             click.confirm(f"{_WORDS[to]} all {len(tasks)} tasks that need a human?", abort=True, err=True)
     if not tasks:
         inv.emit_list([], lambda: inv.talk("Nothing waits for you."))
