@@ -33,7 +33,7 @@ def intern(tx: Tx, project: str, machine: str | None, type: str, account: str | 
         "machine": machine or "",
         "type": type,
         "account": account or "",
-        "requires": dump(sorted(set(requires))),
+        "requires": dump(sorted(set(requires))) if requires else "[]",
     }
     found = tx.one(FIND, **values)
     if found is None:

@@ -63,24 +63,31 @@ class Pings:
 
     def send(self, kinds: set[str]) -> None:
         """Tell every waiting process; a socket that nobody reads is removed."""
-        import socket
-
         try:
             names = os.listdir(self._folder)
         except OSError:
             return
+        if not names:
+            return
+        folder, send = os.fspath(self._folder), self._sender.sendto
         for name in names:
-            path = os.fspath(self._folder / name)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)
-                try:
-                    for kind in kinds:
-                        sock.sendto(kind[:1].encode(), path)
-                except ConnectionRefusedError:
-                    with contextlib.suppress(OSError):
-                        os.unlink(path)
-                except OSError:
-                    continue  # its queue is full: it will look soon enough
+            path = f"{folder}/{name}"
+            try:
+                for kind in kinds:
+                    send(kind[:1].encode(), path)
+            except ConnectionRefusedError:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            except OSError:
+                continue  # its queue is full: it will look soon enough
+
+    @cached_property
+    def _sender(self) -> socket.socket:
+        import socket
+
+        sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sender.setblocking(False)
+        return sender
 
     def wait(self, timeout: float) -> str:
         """What woke us within `timeout` seconds: "", "work", "cancel" or "wake" (the most urgent one)."""
@@ -118,6 +125,8 @@ class Pings:
         """Remove the socket."""
         if self._socket is not None:
             self._socket.close()
+        if "_sender" in self.__dict__:
+            self._sender.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
         for fd in self._wake:

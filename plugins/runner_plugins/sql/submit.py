@@ -22,6 +22,7 @@ SECONDS_A_POINT: Final = 600.0
 """One point of priority is ten minutes' head start; fixed at submit, so nothing starves and nothing is re-sorted."""
 
 THERE = "SELECT id, status FROM tasks WHERE id IN @ids"
+THERE_ONE = "SELECT id, status FROM tasks WHERE id = :id"
 KEYED = """SELECT id, status, digest, type FROM tasks WHERE project = :project AND key = :key
     AND (status NOT IN ('done', 'failed', 'cancelled') OR key_forever = 1 OR :forever = 1) ORDER BY seq DESC LIMIT 1"""
 PARENTS = "SELECT id, seq, status FROM tasks WHERE id IN @ids ORDER BY id{lock}"
@@ -81,6 +82,8 @@ def submit(tx: Tx, op: SubmitTasks) -> list[Submitted]:
 
 
 def _existing(tx: Tx, ids: list[str]) -> dict[str, str]:
+    if len(ids) == 1:
+        return dict(tx.all(THERE_ONE, id=ids[0]))
     found: dict[str, str] = {}
     for start in range(0, len(ids), _CHUNK):
         found.update((i, s) for i, s in tx.all(THERE, ids=ids[start : start + _CHUNK]))
