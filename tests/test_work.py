@@ -142,6 +142,17 @@ def test_a_handler_that_raises_is_crashed_with_its_file_and_line(project: Path, 
     assert "burn.py:2" in task["result"]["summary"]
 
 
+def test_a_handler_that_exits_is_crashed_and_the_worker_lives(project: Path, runner: Runner) -> None:
+    (project / "handlers").mkdir()
+    (project / "handlers" / "leave.py").write_text("import sys\n\n\ndef run(payload, context):\n    sys.exit(3)\n")
+    id = runner.ok("submit", "--type", "leave", "--payload", "{}", "--attempts", "1", "--format", "json").json["id"]
+    other = submit(runner, "true")
+    assert runner("work", "--drain").code == 3
+    assert show(runner, id)["outcome"] == "crashed"
+    assert "SystemExit: 3" in show(runner, id)["result"]["summary"]
+    assert show(runner, other)["status"] == "done"
+
+
 def test_a_child_knows_whose_work_it_does(project: Path, runner: Runner) -> None:
     id = submit(runner, "env | grep ^RUNNER_ | sort > env.txt")
     runner.ok("work", "--drain", "--machine", "box")

@@ -27,7 +27,8 @@ def run(app: App, step: Step, context: TaskContext) -> StepResult:
         raise
     except RunnerError as error:
         return StepResult("crashed", evidence={"error": str(error)})
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # SystemExit too: a handler that calls `sys.exit` ends itself, not the worker.
         context.log(traceback.format_exc())
         return StepResult("crashed", evidence={"error": sentence(error)})
 
