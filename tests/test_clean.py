@@ -369,7 +369,7 @@ def test_a_worktree_that_was_never_handed_out_goes_and_leaves_no_snapshot(lab: L
     work.snapshot(1)
     work.close()
     with pytest.raises(Exception, match="leads out"):
-        lab.open(2, reclaimed=True, copy=["/x"])
+        lab.open(2, reclaimed=True, copy=["../x"])
     refs = lab.refs()
     half = next(r for r in plan_clean(lab.state, set(), {"unit-1": "done"}) if r.path.name == "2")
     assert half.reason == "it was never handed to a task"

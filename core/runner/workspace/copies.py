@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError
-from runner.workspace.walk import walk
+from runner.globs import matcher
+from runner.workspace.git import Git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,26 +19,25 @@ if TYPE_CHECKING:
 
 
 def copy_in(source: Path, target: Path, globs: Sequence[str], hasher: Hasher) -> dict[str, str]:
-    """Copy what `globs` match in `source` and `target` does not have → path → object id of each copy."""
-    copied: dict[str, str] = {}
+    """Copy what git does not carry of `source`, `globs` match and `target` lacks → path → object id of each copy."""
     for glob in globs:
-        if os.path.isabs(glob) or ".." in Path(glob).parts or not glob:
+        if ".." in glob.split("/"):
             raise ConfigError(f"workspace.copy: '{glob}' leads out of the repository", "name a path inside of it")
-        for found in _matches(source, glob):
-            for path in _files(source, found):
-                if path in copied or os.path.lexists(target / path) or _through_link(target, path):
-                    continue
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source / path, target / path, follow_symlinks=False)
-                copied[path] = hasher.file(os.fspath(target / path)) or ""
+    if not globs:
+        return {}
+    matches = matcher(globs)
+    copied: dict[str, str] = {}
+    for raw in Git(source).run("ls-files", "-z", "--others").split(b"\0"):
+        path = os.fsdecode(raw)
+        # A repository inside of the checkout is listed by its folder alone.
+        if not path or path.endswith("/") or not matches(path):
+            continue
+        if os.path.lexists(target / path) or _through_link(target, path):
+            continue
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / path, target / path, follow_symlinks=False)
+        copied[path] = hasher.file(os.fspath(target / path)) or ""
     return copied
-
-
-def _matches(source: Path, glob: str) -> list[Path]:
-    try:
-        return sorted(source.glob(glob))
-    except ValueError as error:
-        raise ConfigError(f"workspace.copy: '{glob}' is not a glob: {error}", "see the manual for globs") from None
 
 
 def unkept_copies(place: Place, hasher: Hasher) -> list[str]:
@@ -57,17 +57,6 @@ def _kept(hasher: Hasher, copy: str, source: str, oid: str) -> bool:
         return now == oid == hasher.file(source)
     except OSError:
         return False
-
-
-def _files(source: Path, found: Path) -> list[str]:
-    path = os.fspath(found.relative_to(source))
-    if path == ".git" or path.startswith(".git/"):
-        return []
-    if found.is_symlink() or found.is_file():
-        return [path]
-    if found.is_dir() and path != ".":
-        return sorted(f"{path}/{name}" for name in walk(os.fspath(found)).files)
-    return []
 
 
 def _through_link(target: Path, path: str) -> bool:

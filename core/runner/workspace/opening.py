@@ -58,8 +58,9 @@ def open_workspace(
             raise UsageError(f"{cwd} is not a directory", "make it first, or name another one")
         return Workspace(unit=unit, epoch=epoch, path=cwd, cwd=cwd, place=None, repo=None, caps=caps, lock=None)
     home = state / WORKTREES / unit
-    lock = hold(home / LOCK, shared=True)
+    lock = None
     try:
+        lock = hold(home / LOCK, shared=True)
         opening = _Opening(repo, base, state.name, unit, epoch, home, tuple(copy), caps)
         place = opening.present(reclaimed or resume_from is not None) or opening.new(resume_from)
         return Workspace(
@@ -72,9 +73,12 @@ def open_workspace(
             caps=caps,
             lock=lock,
         )
-    except BaseException:
+    except BaseException as error:
         if lock is not None:
             lock.release()
+        if isinstance(error, OSError):
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise GitError(f"no worktree of {unit} can be made in {home}: {reason}", "make room for it there") from None
         raise
 
 
@@ -149,7 +153,7 @@ class _Opening:
 
     def _free_path(self, git: Git) -> Path:
         """The claim's path, or a numbered one: neither what is there nor what git remembers there is touched."""
-        listed = git.run("worktree", "list", "--porcelain", "-z").split(b"\0")
+        listed = git.run("worktree", "list", "--porcelain").split(b"\n")
         known = {os.fsdecode(line.removeprefix(b"worktree ")) for line in listed if line.startswith(b"worktree ")}
         real = Path(os.path.realpath(self.home))
         name = str(self.epoch)
