@@ -6,10 +6,13 @@ import json
 import os
 import pty
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from played import Played, add
+
+from runner.cli.output import _fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +186,51 @@ def test_a_worker_that_was_killed_is_not_online(project: Path, runner: Runner) -
             assert runner.ok("status", "--format", "json").json["workers_online"] == 0
         finally:
             played.close()
+
+
+def test_status_tells_how_long_a_task_is_held_not_how_old_it_is(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    time.sleep(1.2)
+    before = time.time()
+    [claim] = played.claim()
+    held = on_a_terminal(runner, 200, "status").splitlines()[-1].split()
+    assert held[:3] == [id, "claimed", "box"]
+    assert float(held[3].removesuffix("s")) < time.time() - before + 0.6
+    assert "preparing it, for " in runner.ok("status", id).stdout
+    played.start(claim)
+    running = runner.ok("status").stdout.splitlines()[-1].split()
+    assert running[:2] == [id, "in_progress"]
+
+
+def test_status_lists_parked_accounts_and_how_to_go_on(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project, account="kitchen")
+    assert runner.ok("status", "--format", "json").json["parked"] == []
+    played.run("auth", retry_at=4102444800.0)
+    [account] = runner.ok("status", "--format", "json").json["parked"]
+    assert account == {
+        "account": "kitchen",
+        "until": "2100-01-01T00:00:00.000Z",
+        "reason": "auth",
+        "command": f"runner retry {id}",
+    }
+    text = runner.ok("status").stdout
+    assert "parked   account 'kitchen' until 2100-01-01" in text
+    assert f"runner retry {id}   # after logging in" in text
+    runner.ok("retry", id)
+    assert "parked" not in runner.ok("status").stdout
+
+
+def test_a_narrow_terminal_cuts_no_id(project: Path, runner: Runner) -> None:
+    [id] = add(project, payload={"prompt": "word " * 40}, agent="a-long-agent", machine="a-long-machine")
+    shown = on_a_terminal(runner, 60, "queue")
+    assert id in shown
+    assert max(map(len, shown.splitlines())) <= 60
+
+
+def test_digests_give_way_before_names() -> None:
+    columns = ("REF", "NAME", "TYPE", "SIZE", "TASK", "AGE", "SHA256")
+    assert _fit(columns, [12, 20, 10, 8, 12, 3, 64], 74) == [12, 20, 10, 8, 12, 3, 9]
+    assert _fit(columns, [12, 20, 10, 8, 12, 3, 64], 68) == [12, 15, 10, 8, 12, 3, 8]
 
 
 def test_status_hides_the_stores_password(project: Path, runner: Runner) -> None:

@@ -24,6 +24,9 @@ _COLOURS = {
 }
 """Words that have a colour on a terminal when a cell is one, or starts with one and a colon."""
 
+_COPIED, _ID_WIDTH = ("ID", "REF"), 12
+"""Columns that people copy into the next command, and the signs of one id: those are never cut."""
+
 
 def prepare() -> None:
     """Make both streams take any text: what an encoding has no sign for is written as an escape.
@@ -145,7 +148,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     limit = terminal_width()
     sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
     if limit is not None:
-        sizes = _fit(sizes, [width(name) for name in columns], limit - 2 * (len(columns) - 1))
+        sizes = _fit(columns, sizes, limit - 2 * (len(columns) - 1))
     colours = limit is not None and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
     for number, row in enumerate(([name.upper() for name in columns], *cells)):
         shown = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
@@ -159,13 +162,16 @@ def _paint(text: str, code: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if code else text
 
 
-def _fit(sizes: list[int], least: list[int], room: int) -> list[int]:
+def _fit(columns: Sequence[str], sizes: list[int], room: int) -> list[int]:
+    """The columns' widths within `room`: digests give way first, then the widest, what commands take last."""
     sizes = list(sizes)
-    while sum(sizes) > room:
-        # The widest gives way first, so that ids and states stay readable.
-        spare = [size - max(4, small) for size, small in zip(sizes, least, strict=True)]
-        if max(spare) <= 0:
-            break
-        widest = max(range(len(sizes)), key=lambda i: (spare[i] > 0, sizes[i]))
-        sizes[widest] -= 1
+    names = [name.upper() for name in columns]
+    steps = (
+        ([i for i, name in enumerate(names) if name == "SHA256"], 8),
+        ([i for i, name in enumerate(names) if name not in _COPIED], 4),
+        ([i for i, name in enumerate(names) if name in _COPIED], _ID_WIDTH),
+    )
+    for chosen, least in steps:
+        while sum(sizes) > room and (wide := [i for i in chosen if sizes[i] > least]):
+            sizes[max(wide, key=lambda i: sizes[i])] -= 1
     return sizes

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner import statuses, times
+from runner import statuses, times, why
 from runner.app import hide_password
 from runner.cli import taskview
 from runner.cli.taskview import put
 from runner.live import is_live
 from runner.store.contract import TaskFilter
 from runner.tasknames import find_task
-from runner.why import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.cli.invocation import Invocation
-    from runner.model import Task, Worker
+    from runner.model import JSON, Task, Worker
+    from runner.store import Store
 
 
 @click.command(
@@ -39,23 +39,45 @@ def command(inv: Invocation, id: str | None) -> None:
     took = time.perf_counter() - started
     workers = [(worker, is_live(worker)) for worker in store.queue.workers() if worker.project in ("", scope)]
     active = store.queue.find(TaskFilter(statuses=tuple(statuses.HELD), project=scope, limit=100))
+    parked = _parked(store, scope)
     now = time.time()
     value = {
         "store": {"url": hide_password(store.url), "ok": True, "answer_ms": round(took * 1000, 2)},
         "project": {"id": scope, "root": str(project.root), "state": str(project.state)},
         "workers_online": sum(live for _, live in workers),
         "workers_total": len(workers),
+        "parked": [_account_json(account, command) for account, command in parked],
         "workers": [taskview.worker_json(worker, live) for worker, live in workers],
         "counts": counts,
         "active": taskview.tasks_json(store, active, now) if inv.format != "text" else [],
     }
-    inv.emit(value, lambda: _text(inv, value, workers, active, now))
+    inv.emit(value, lambda: _text(inv, value, workers, parked, active, now))
+
+
+def _parked(store: Store, project: str) -> list[tuple[JSON, str]]:
+    """The accounts that rest now, each with the command that ends its rest ("" where no task waits for it)."""
+    accounts = store.records.find("account", project)
+    if not accounts:
+        return []
+    waiting = store.queue.find(TaskFilter((statuses.SCHEDULED, statuses.PENDING), project, limit=1000, newest=False))
+    first = {task.account: task.id for task in reversed(waiting)}
+    return [(one, why.unpark(first[one["id"]], one["reason"]) if one["id"] in first else "") for one in accounts]
+
+
+def _account_json(account: JSON, command: str) -> JSON:
+    return {
+        "account": account["id"],
+        "until": times.iso(account["parked_until"]),
+        "reason": account["reason"],
+        "command": command.partition("   #")[0] or None,
+    }
 
 
 def _text(
     inv: Invocation,
     value: dict[str, Any],
     workers: Sequence[tuple[Worker, bool]],
+    parked: Sequence[tuple[JSON, str]],
     active: Sequence[Task],
     now: float,
 ) -> None:
@@ -66,7 +88,13 @@ def _text(
         if live:
             put(inv, f"           {worker.id}  {worker.machine}, {worker.slots} slot{'' if worker.slots == 1 else 's'}")
     put(inv, f"tasks    {', '.join(f'{n} {name}' for name, n in counts.items()) or 'none'}")
+    for account, command in parked:
+        until = times.clock(account["parked_until"], now)
+        put(inv, f"parked   account '{account['id']}' until {until}: {why.parked_words(account['reason'])}")
+        if command:
+            put(inv, f"           {command}")
     if active:
+        since = {task.id: _since(inv.store(), task) for task in active}
         inv.line("\nRunning now")
         rows = [
             (
@@ -74,7 +102,7 @@ def _text(
                 task.status,
                 task.holder.machine if task.holder else "",
                 task.agent or "",
-                times.ago(task.started_at or task.created_at, now),
+                times.ago(since[task.id], now),
                 taskview.title(task),
             )
             for task in active
@@ -87,6 +115,15 @@ def _text(
         inv.line("\nNo worker is running: runner work")
 
 
+def _since(store: Store, task: Task) -> float | None:
+    """When its holder took the task, or started it."""
+    epoch = task.holder.epoch if task.holder is not None else task.epoch
+    if task.status == statuses.IN_PROGRESS:
+        return next((attempt.started_at for attempt in store.queue.attempts(task.id) if attempt.epoch == epoch), None)
+    claims = (event for event in store.queue.events(task=task.id) if event.kind == "task.claimed")
+    return next((event.at for event in claims if event.epoch == epoch), None)
+
+
 def _one(inv: Invocation, task: Task) -> None:
     now = time.time()
 
@@ -94,9 +131,10 @@ def _one(inv: Invocation, task: Task) -> None:
         outcome = f" ({task.outcome})" if task.outcome and task.outcome != "ok" else ""
         put(inv, f"{task.id}  {task.status}{outcome}  {taskview.title(task)}")
         if task.holder is not None:
-            since = times.ago(task.started_at, now) if task.started_at else "just now"
-            put(inv, f"  on {task.holder.machine} ({task.holder.worker}), attempt {task.attempt}, for {since}")
-        told = task.question or summary_of(task.result)
+            doing = f"attempt {task.attempt}" if task.status == statuses.IN_PROGRESS else "preparing it"
+            since = times.ago(_since(inv.store(), task), now)
+            put(inv, f"  on {task.holder.machine} ({task.holder.worker}), {doing}, for {since}")
+        told = task.question or why.summary_of(task.result)
         if told:
             put(inv, f"  {told}")
         if task.status not in statuses.TERMINAL:
