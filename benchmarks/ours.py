@@ -13,7 +13,9 @@ from runner.ids import new_id
 from runner.store import ClaimTasks, Settle, StartAttempt, SubmitTasks
 
 if TYPE_CHECKING:
-    from runner.model import Claim
+    from collections.abc import Sequence
+
+    from runner.model import Claim, NewTask
     from runner.store import Op, Store
 
 
@@ -55,11 +57,8 @@ class Ours(Fused):
     def request(self) -> str:
         return f"{self.worker.id}-{next(self._requests):08d}"
 
-    def enqueue(self) -> None:
-        self.store.commit([SubmitTasks(tasks=(waiting.task(),))], new_id(16))
-
-    def enqueue_many(self, count: int) -> None:
-        self.store.commit([SubmitTasks(tasks=waiting.tasks(count))], new_id(16))
+    def enqueue(self, tasks: Sequence[NewTask]) -> None:
+        self.store.commit([SubmitTasks(tasks=tuple(tasks))], new_id(16))
 
     def close(self) -> None:
         self.store.close()

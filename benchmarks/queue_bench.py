@@ -70,7 +70,7 @@ def run(setting: Setting) -> Section:
     """All cells, interleaved."""
     sizes = (1000, 100_000) if setting.quick else (1000, 100_000, 1_000_000)
     processes = (1, 8) if setting.quick else (1, 2, 4, 8)
-    rounds = Rounds(setting.crew, 0.3 if setting.quick else 0.4)
+    rounds = Rounds(setting.crew, 0.3)
     stores: dict[str, list[Bed]] = {}
     if setting.sqlite:
         stores["SQLite FULL"] = [SqliteBed(setting.folder, size) for size in sizes]
@@ -78,14 +78,14 @@ def run(setting: Setting) -> Section:
         stores["PostgreSQL"] = [PostgresBed(setting.server, size) for size in sizes]
     others = _others(setting)
     left: dict[str, int] = defaultdict(int)
-    for turn in range(2 if setting.quick else 5):
+    for turn in range(2 if setting.quick else 7):
         setting.say(f"claim and finish, turn {turn + 1}")
         for count in processes:
             for store, beds in stores.items():
                 for bed in beds:
-                    rounds.queue(store, bed, bed.contenders(), count)
+                    rounds.queue(store, bed, bed.contenders()[:: 1 if turn % 2 else -1], count)
             for bed in stores.get("SQLite FULL", [])[1:2]:
-                rounds.queue("SQLite NORMAL", bed, bed.contenders("normal"), count)
+                rounds.queue("SQLite NORMAL", bed, bed.contenders("normal")[:: 1 if turn % 2 else -1], count)
             for store, contender, filler in others:
                 rounds.peer(store, contender, filler, left, count)
     _close(setting, stores, others)

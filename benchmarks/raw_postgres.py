@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import waiting
@@ -13,15 +13,18 @@ from fused import Fused
 
 from runner.ids import new_id
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.model import NewTask
+
 _NOW = "extract(epoch from clock_timestamp())::float8"
-_EVENT_ID = "(pg_current_xact_id()::text::bigint << 20)"
 
 SETTLE = f"""UPDATE tasks SET status = 'done', outcome = 'ok', attempts = attempts + 1, result = %s,
     finished_at = {_NOW}, blocked_by = NULL, cancel = 0
     WHERE id = %s AND epoch = %s AND status IN ('claimed', 'in_progress')"""
 DROP = "DELETE FROM claims WHERE id = %s AND epoch = %s"
-EVENT = f"""INSERT INTO events (id, at, kind, task, epoch, who, data)
-    VALUES ({_EVENT_ID} + %s, {_NOW}, %s, %s, %s, %s, %s)"""
+EVENT = f"INSERT INTO events (at, kind, task, epoch, who, data) VALUES ({_NOW}, %s, %s, %s, %s, %s)"
 TAKE = f"""WITH heads AS MATERIALIZED (
         SELECT h.seq FROM unnest(%(lanes)s::bigint[]) AS l(id) CROSS JOIN LATERAL (
             SELECT seq FROM tasks WHERE status = 'pending' AND lane = l.id ORDER BY rank, seq LIMIT 16) h),
@@ -36,17 +39,16 @@ TAKE = f"""WITH heads AS MATERIALIZED (
         SELECT 'task:' || id, epoch, %(who)s, %(machine)s, 'bench-host', 'bench', type, '',
             {_NOW} + %(lease)s, %(lease)s, '', {_NOW} FROM taken),
     noted AS (
-        INSERT INTO events (id, at, kind, task, epoch, who, data)
-        SELECT {_EVENT_ID} + 1, {_NOW}, 'task.claimed', id, epoch, %(who)s, %(data)s FROM taken)
+        INSERT INTO events (at, kind, task, epoch, who, data)
+        SELECT {_NOW}, 'task.claimed', id, epoch, %(who)s, %(data)s FROM taken)
     SELECT * FROM taken"""
 REQUEST = f"INSERT INTO requests (id, at, answer) VALUES (%s, {_NOW}, %s)"
 ADD = f"""INSERT INTO tasks (id, project, type, status, lane, rank, priority, payload, spec, machine, requires,
     key_forever, attempts_max, interruptions_max, submitted_by, created_at)
-    SELECT r.id, 'bench', r.type, 'pending', r.lane, {_NOW}, 0, %s, %s, %s, '[]', 0, 3, 10, 'bench', {_NOW}
-    FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS r(id, type, lane)"""
-ADD_EVENTS = f"""INSERT INTO events (id, at, kind, task, epoch, who, data)
-    SELECT {_EVENT_ID} + r.n, {_NOW}, 'task.submitted', r.id, 0, 'bench', '{{}}'
-    FROM unnest(%s::text[]) WITH ORDINALITY AS r(id, n)"""
+    SELECT r.id, 'bench', r.type, 'pending', r.lane, {_NOW}, 0, r.payload, r.spec, %s, '[]', 0, 3, 10, 'bench', {_NOW}
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[]) AS r(id, type, lane, payload, spec)"""
+ADD_EVENTS = f"""INSERT INTO events (at, kind, task, epoch, who, data)
+    SELECT {_NOW}, 'task.submitted', r.id, 0, 'bench', '{{}}' FROM unnest(%s::text[]) AS r(id)"""
 CHANNEL = "raw_work"
 
 
@@ -59,7 +61,7 @@ class Raw(Fused):
 
     def __init__(self, url: str, lanes: list[int]) -> None:
         self._db = connect(url)
-        self._lanes = lanes
+        self._lane_of = dict(zip(waiting.TYPES, lanes, strict=True))
         self._who = f"w{os.getpid()}-{new_id(6)}"
         self._requests = itertools.count()
         self._take = {
@@ -82,7 +84,7 @@ class Raw(Fused):
                 settled = self._db.execute(SETTLE, (json.dumps(waiting.RESULT), task, epoch))
                 self._db.execute(DROP, (f"task:{task}", epoch))
                 what = {"outcome": "ok", "status": "done", "worker": self._who}
-                self._db.execute(EVENT, (0, "task.settled", task, epoch, self._who, json.dumps(what)))
+                self._db.execute(EVENT, ("task.settled", task, epoch, self._who, json.dumps(what)))
             if claim:
                 taken = self._db.execute(TAKE, self._take).fetchone()
             answer = [held and "done", taken and taken[:2]]
@@ -93,17 +95,13 @@ class Raw(Fused):
             return None
         return (*taken[:3], json.loads(taken[3]), json.loads(taken[4]))
 
-    def enqueue(self) -> None:
-        self.enqueue_many(1)
-
-    def enqueue_many(self, count: int, notify: bool = False) -> None:
-        """The rows of `count` tasks, their events and the answer; with a NOTIFY."""
-        ids = [new_id() for _ in range(count)]
-        kinds = list(itertools.islice(itertools.cycle(zip(waiting.TYPES, self._lanes, strict=True)), count))
-        payload, spec = json.dumps(waiting.PAYLOAD), json.dumps(waiting.SPEC)
-        types, lanes = [type_ for type_, _ in kinds], [lane for _, lane in kinds]
+    def enqueue(self, tasks: Sequence[NewTask], notify: bool = False) -> None:
+        """The rows of the tasks, their events and the answer; with a NOTIFY."""
+        ids, types = [t.id for t in tasks], [t.type for t in tasks]
+        payloads, specs = [json.dumps(t.payload) for t in tasks], [json.dumps(t.spec) for t in tasks]
+        lanes = [self._lane_of[type_] for type_ in types]
         with self._db.pipeline(), self._db.transaction():
-            self._db.execute(ADD, (payload, spec, waiting.MACHINE, ids, types, lanes))
+            self._db.execute(ADD, (waiting.MACHINE, ids, types, lanes, payloads, specs))
             self._db.execute(ADD_EVENTS, (ids,))
             self._db.execute(REQUEST, (new_id(16), json.dumps([[id, "pending", True] for id in ids])))
             if notify:

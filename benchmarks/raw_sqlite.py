@@ -8,13 +8,18 @@ import os
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import waiting
 from fused import Fused
 
 from runner.ids import new_id
 from runner_plugins.sql.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.model import NewTask
 
 SETTLE = """UPDATE tasks SET status = 'done', outcome = 'ok', attempts = attempts + 1, result = ?, finished_at = ?,
     blocked_by = NULL, cancel = 0 WHERE id = ? AND epoch = ? AND status IN ('claimed', 'in_progress')"""
@@ -40,7 +45,7 @@ class Raw(Fused):
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "wal_autocheckpoint=4000"):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
         self._lock = Turnstile(Path(path))
-        self._lanes = lanes
+        self._lane_of = dict(zip(waiting.TYPES, lanes, strict=True))
         self._pick = " UNION ALL ".join(HEAD.format(lane=lane) for lane in lanes) + " ORDER BY 1, 2 LIMIT 1"
         self._who = f"w{os.getpid()}-{new_id(6)}"
         self._requests = itertools.count()
@@ -89,25 +94,19 @@ class Raw(Fused):
         execute(EVENT, (now, "task.claimed", task, epoch, self._who, json.dumps(what)))
         return task, epoch, type_, json.loads(payload), json.loads(spec)
 
-    def enqueue(self) -> None:
-        self.enqueue_many(1)
-
-    def enqueue_many(self, count: int) -> None:
-        """The rows of `count` tasks, their events and the answer."""
+    def enqueue(self, tasks: Sequence[NewTask]) -> None:
+        """The rows of the tasks, their events and the answer."""
         now = time.time()
-        ids = [new_id() for _ in range(count)]
-        payload, spec = json.dumps(waiting.PAYLOAD), json.dumps(waiting.SPEC)
-        kinds = itertools.cycle(zip(waiting.TYPES, self._lanes, strict=True))
+        dump = json.dumps
         rows = [
-            (id, type_, lane, now, payload, spec, waiting.MACHINE, now)
-            for id, (type_, lane) in zip(ids, kinds, strict=False)
+            (t.id, t.type, self._lane_of[t.type], now, dump(t.payload), dump(t.spec), t.machine, now) for t in tasks
         ]
         self._lock.acquire()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(ADD, rows)
-            self._db.executemany(EVENT, [(now, "task.submitted", id, 0, "bench", "{}") for id in ids])
-            self._db.execute(REQUEST, (new_id(16), now, json.dumps([[id, "pending", True] for id in ids])))
+            self._db.executemany(EVENT, [(now, "task.submitted", t.id, 0, "bench", "{}") for t in tasks])
+            self._db.execute(REQUEST, (new_id(16), now, dump([[t.id, "pending", True] for t in tasks])))
             self._db.execute("COMMIT")
         finally:
             self._lock.release()

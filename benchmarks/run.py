@@ -11,35 +11,27 @@ import json
 import os
 import platform
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from report import Section, Table, number
+import programs
+from report import Section
 from setting import Setting
 
 MODULES = {"claims": "queue_bench", "enqueue": "enqueue", "latency": "latency", "idle": "idle"}
 """Parts that share a folder, a server and a crew."""
 
-PROGRAMS: dict[str, tuple[str, list[str], list[str]]] = {
-    "startup": ("bench_startup.py", [], ["--quick"]),
-    "keeper": ("bench_keeper.py", [], ["--quick"]),
-    "capture": ("bench_capture.py", ["--rounds", "3"], ["--rounds", "2", "--megabytes", "200"]),
-}
-"""Parts that are programs of their own, which print JSON with `--json`: file, arguments, those of `--quick`."""
-
 
 def main() -> None:
     options = _options()
-    names = options.only or [*MODULES, *PROGRAMS]
+    names = options.only or [*MODULES, *programs.ARGUMENTS]
     setting = Setting(options.quick, "postgres" not in options.store, "sqlite" not in options.store, options.folder)
     begun = time.monotonic()
     sections: list[Section] = []
     print(_machine(), flush=True)
     try:
         for name in names:
-            section = _module(name, setting) if name in MODULES else _program(name, setting)
+            section = _module(name, setting) if name in MODULES else programs.run(name, setting)
             print(section, flush=True)
             sections.append(section)
     finally:
@@ -56,7 +48,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*MODULES, *PROGRAMS]
+    known = [*MODULES, *programs.ARGUMENTS]
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no queue of a million (under 90 s)")
     parser.add_argument("--only", action="append", choices=known, metavar="NAME", help=f"one part: {', '.join(known)}")
     parser.add_argument("--store", action="append", default=[], choices=["sqlite", "postgres"], help="one store only")
@@ -70,27 +62,6 @@ def _options() -> argparse.Namespace:
 
 def _module(name: str, setting: Setting) -> Section:
     section: Section = importlib.import_module(MODULES[name]).run(setting)
-    return section
-
-
-def _program(name: str, setting: Setting) -> Section:
-    """Run a program of its own and show the tables and figures in its JSON."""
-    file, full, quick = PROGRAMS[name]
-    path = Path(__file__).with_name(file)
-    setting.say(file)
-    env = {**os.environ, "TMPDIR": str(setting.folder)}
-    command = [sys.executable, str(path), "--json", *(quick if setting.quick else full)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=env, timeout=300, check=True)
-    found = json.loads(done.stdout)
-    section = Section(name, data=found)
-    figures = Table("", ["", ""])
-    for key, value in found.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            columns = [column for column, cell in value[0].items() if not isinstance(cell, (list, dict))]
-            section.tables.append(Table(key, columns, [[row.get(column, "") for column in columns] for row in value]))
-        elif isinstance(value, (int, float, str)):
-            figures.rows.append((key.replace("_", " "), number(value)))
-    section.tables.append(figures)
     return section
 
 

@@ -77,15 +77,14 @@ _FILL = """INSERT INTO tasks (id, project, type, status, lane, rank, priority, p
         t.rank + n * 0.01 - CASE WHEN t.machine = '{machine}' THEN 0 ELSE {ahead} END, 0, t.payload, t.spec, t.machine,
         t.requires, 0, t.attempts_max, t.interruptions_max, t.submitted_by, t.created_at
     FROM ({numbers}) AS numbers CROSS JOIN tasks t WHERE t.seq <= {width} ORDER BY n, t.seq"""
-_EVENTS = """INSERT INTO events (id, at, kind, task, epoch, who, data)
-    SELECT {event}, created_at, 'task.submitted', id, 0, submitted_by, '{{}}' FROM tasks WHERE seq > {width}"""
+_EVENTS = """INSERT INTO events (at, kind, task, epoch, who, data)
+    SELECT created_at, 'task.submitted', id, 0, submitted_by, '{{}}' FROM tasks WHERE seq > {width}"""
 
 
 def fillings(size: int, **spelling: str) -> Sequence[str]:
     """The statements that make `size` waiting tasks of the one in each lane that `lanes` left.
 
-    `spelling`: the backend's expressions of a random `id` and of an `event`'s id, and the series `numbers` (a
-    SELECT of 1 to `{count}` named n).
+    `spelling`: the backend's expression of a random `id`, and the series `numbers` (SELECT of 1 to `{count}` named n).
     """
     values: dict[str, Any] = {**spelling, "width": LANES, "machine": MACHINE, "ahead": AHEAD}
     values["numbers"] = spelling["numbers"].format(count=size // LANES - 1)
