@@ -248,6 +248,33 @@ def test_an_error_in_the_callback_ends_the_program_and_is_raised(bench: Bench) -
     assert bench("true").exit_code == 0
 
 
+def test_an_interrupt_ends_the_program_and_the_keeper_can_be_used_again(bench: Bench) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bench("sh", "-c", "echo up; sleep 67.125")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert running("67.125") == []
+    assert bench("echo", "next").exit_code == 0
+    assert bench.stdout == b"next\n"
+
+
+def test_a_keeper_that_does_not_answer_any_more_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_SLICE", 0.1)
+    monkeypatch.setattr(client, "_OVERDUE", 0.3)
+    pid = bench.keeper.identity[0]
+    threading.Timer(0.3, os.kill, (pid, signal.SIGSTOP)).start()
+    with pytest.raises(KeeperDied, match="did not end its tree in time"):
+        bench("sh", "-c", "sleep 68.125 & sleep 68.125", timeout=0.6)
+    assert start_time(pid) is None
+    assert running("68.125") == []
+
+
 def test_fifty_runs_leave_no_descriptor_behind(bench: Bench) -> None:
     def once(number: int) -> None:
         if number % 5 == 0:

@@ -133,7 +133,7 @@ from runner.keeper import Keeper, Redaction
 folder, scripts = Path(sys.argv[1]), sys.argv[2:]
 def work(number, script):
     keeper = Keeper(f"slot-{number}", Redaction(), grace=0.3)
-    print(*keeper.identity, flush=True)
+    sys.stdout.write("%d %s\\n" % keeper.identity); sys.stdout.flush()
     keeper.run(["sh", "-c", script], cwd=folder, env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, stdin=None,
                stdout=folder / f"{number}.out", stderr=folder / f"{number}.err")
 threads = [threading.Thread(target=work, args=item) for item in enumerate(scripts)]

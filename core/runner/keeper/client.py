@@ -6,8 +6,6 @@ import os
 import select
 import signal
 import socket
-import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.errors import RunnerError
 from runner.host import alive, start_time
-from runner.keeper.sweep import MARK, sweep
+from runner.keeper.spawn import ended_within, input_file, spawn
+from runner.keeper.sweep import sweep
+from runner.keeper.tail import Tail
 from runner.keeper.wire import Inbox, encode
 from runner.model import ProcessResult
 
@@ -24,17 +24,10 @@ if TYPE_CHECKING:
 
     from runner.keeper.redaction import Redaction
 
-_PROGRAM = Path(__file__).with_name("program.py")
-_SOCKET = 3
-_TAIL = 256 << 10
-"""Bytes of the log given to `on_output` at once."""
 _SLICE = 5.0
 """Seconds between looks at whether the keeper is overdue; results wake the client at once."""
 _OVERDUE = 30.0
 """Seconds after the grace time within which a keeper that was to end its tree has answered."""
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", MARK)
-"""All that a keeper gets of our environment: what Python needs to start, and the mark of a keeper above us."""
 
 
 class KeeperDied(RunnerError):
@@ -68,12 +61,13 @@ class Keeper:
         self._send_lock = threading.Lock()
         self._run_lock = threading.Lock()
         self._reap_lock = threading.Lock()
-        self._running = False
+        self._number = 0
+        self._running = 0
         self._asked_at: float | None = None
         self._reaped = False
         self._sock, theirs = socket.socketpair()
         try:
-            self._pid = _spawn(theirs, label)
+            self._pid = spawn(theirs, label)
         except BaseException:
             self._sock.close()
             raise
@@ -114,8 +108,8 @@ class Keeper:
         clock, `silence` seconds without output or a busy process. `on_output` is called in this thread
         with redacted stdout as it comes, in pieces of at most 256 KiB. If `cancelled` is set by now,
         the program is ended as by `end`. An `exit_code` below 0 is a signal; `limit` is `timeout`,
-        `stalled`, `ended`, `untrusted` or None. Raises StartError, CaptureError, KeeperDied, and what `on_output`
-        raises, after the tree is gone.
+        `stalled`, `ended`, `untrusted` or None. Raises StartError, CaptureError, KeeperDied, and what
+        `on_output` raises, after the tree is gone.
         """
         request = {
             "argv": [os.fspath(word) for word in argv],
@@ -129,15 +123,7 @@ class Keeper:
             "watch": on_output is not None,
         }
         with self._run_lock:
-            self._asked_at = None
-            self._running = True
-            try:
-                self._request(request, stdin)
-                if cancelled is not None and cancelled.is_set():
-                    self.end()
-                answer = self._follow(stdout, on_output, timeout)
-            finally:
-                self._running = False
+            answer = self._run(request, stdin, cancelled, on_output)
         if "message" in answer:
             raise (StartError if answer["failed"] == "start" else CaptureError)(answer["message"])
         if answer["error"] is not None:
@@ -155,11 +141,11 @@ class Keeper:
 
     def end(self) -> bool:
         """Ask what runs now to end, kill it after the grace time; False when nothing runs. Does not wait."""
-        return self._order({"end": 1})
+        return self._order("end")
 
     def kill(self) -> bool:
         """Kill what runs now at once; False when nothing runs. Does not wait."""
-        return self._order({"kill": 1})
+        return self._order("kill")
 
     def trust(self, seconds: float | None) -> None:
         """Let the keeper kill what runs by itself in so many seconds, unless this is called again; None takes it back.
@@ -177,7 +163,8 @@ class Keeper:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # closed already, or the keeper is gone
-        self._reap(self._grace + _OVERDUE)
+        if self._reap(self._grace + _OVERDUE):
+            sweep()
         with self._run_lock:
             self._sock.close()
 
@@ -187,60 +174,86 @@ class Keeper:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _request(self, request: dict[str, Any], stdin: bytes | None) -> None:
-        if not stdin:
-            self._send(request)
-            return
-        # A file, not a pipe: nobody has to feed it, and the child may read it or not.
-        with tempfile.TemporaryFile(buffering=0) as file:
-            file.write(stdin)
-            file.seek(0)
-            self._send(request, file.fileno())
+    def _run(
+        self,
+        request: dict[str, Any],
+        stdin: bytes | None,
+        cancelled: threading.Event | None,
+        on_output: Callable[[bytes], None] | None,
+    ) -> dict[str, Any]:
+        """The keeper's answer to a request. It is idle again afterwards, or dead, whatever interrupts us."""
+        fd = input_file(stdin) if stdin else None
+        self._asked_at = None
+        self._number += 1
+        request["run"] = self._running = self._number
+        tail = Tail(Path(request["stdout"]), on_output) if on_output is not None else None
+        try:
+            self._send(request, fd)
+            if cancelled is not None and cancelled.is_set():
+                self.end()
+            answer = self._follow(tail, request["timeout"])
+        except KeeperDied:
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+        else:
+            if tail is not None and "message" not in answer:
+                tail.finish()
+            return answer
+        finally:
+            self._running = 0
+            if fd is not None:
+                os.close(fd)
+            if tail is not None:
+                tail.close()
+
+    def _abandon(self) -> None:
+        """Wait without looking at it for the end of a run that we were interrupted in, say by Ctrl-C."""
+        try:
+            self.kill()
+            self._follow(None, None)
+        except BaseException:
+            self._sock.close()  # which ends the keeper
+            raise
 
     def _send(self, message: dict[str, Any], fd: int | None = None) -> None:
         data = encode(message)
         try:
             with self._send_lock:
                 if fd is not None:
-                    sent = socket.send_fds(self._sock, [data[: 1 << 16]], [fd])
-                    data = data[sent:]
+                    data = data[socket.send_fds(self._sock, [data[: 1 << 16]], [fd]) :]
                 self._sock.sendall(data)
         except OSError:
             self._died()
 
-    def _order(self, message: dict[str, Any]) -> bool:
-        if not self._running:
+    def _order(self, what: str) -> bool:
+        running = self._running
+        if not running:
             return False
         self._asked_at = time.monotonic()
         try:
             with self._send_lock:
-                self._sock.sendall(encode(message))
+                self._sock.sendall(encode({what: running}))
         except OSError:
             pass  # the keeper is gone; `run` finds out and says so
         return True
 
-    def _follow(self, log: Path, on_output: Callable[[bytes], None] | None, timeout: float | None) -> dict[str, Any]:
+    def _follow(self, tail: Tail | None, timeout: float | None) -> dict[str, Any]:
         """Pass on output as it is written; the keeper's answer when the tree is empty."""
         began = time.monotonic()
-        tail = _Tail(log, on_output) if on_output is not None else None
-        try:
-            while True:
-                self._receive(began, timeout)
-                while self._inbox.messages:
-                    message = self._inbox.messages.pop(0)
-                    if "written" in message and tail is not None:
-                        self._send({"more": 1})  # first, so that what is written while we read is told again
-                        if not tail.read():
-                            self.end()
-                    elif "crash" in message:
-                        self._died(message["crash"])
-                    elif "exit_code" in message or "message" in message:
-                        if tail is not None and "message" not in message:
-                            tail.finish()
-                        return message
-        finally:
-            if tail is not None:
-                tail.close()
+        while True:
+            self._receive(began, timeout)
+            while self._inbox.messages:
+                message = self._inbox.messages.pop(0)
+                if "crash" in message:
+                    self._died(message["crash"])
+                if "written" not in message:
+                    return message
+                if tail is not None:
+                    self._send({"more": 1})  # first, so that what is written while we read is told again
+                    if not tail.read():
+                        self.end()
 
     def _receive(self, began: float, timeout: float | None) -> None:
         """Wait until something comes; raises KeeperDied when nothing can come any more."""
@@ -268,88 +281,17 @@ class Keeper:
         left = f"; {len(swept)} of its processes were killed" if swept else ""
         raise KeeperDied(f"the keeper of {self.label} (pid {self._pid}) is gone{said}{left}", "start another one")
 
-    def _reap(self, patience: float) -> None:
-        """Wait for the keeper's end, kill it when that takes longer than `patience` seconds."""
+    def _reap(self, patience: float) -> bool:
+        """Wait for the keeper's end, kill it when that takes longer than `patience` seconds; True if it was killed."""
         with self._reap_lock:
             if self._reaped:
-                return
-            if not _ended_within(self._pid, patience):
+                return False
+            killed = not ended_within(self._pid, patience)
+            if killed:
                 os.kill(self._pid, signal.SIGKILL)
             try:
                 os.waitpid(self._pid, 0)
             except ChildProcessError:
                 pass  # this process ignores SIGCHLD: the system has reaped it
             self._reaped = True
-
-
-class _Tail:
-    """Reads a growing log; an exception of the callback is kept until the tree is gone."""
-
-    def __init__(self, path: Path, on_output: Callable[[bytes], None]) -> None:
-        self._path = path
-        self._on_output = on_output
-        self._file: Any = None
-        self._error: BaseException | None = None
-
-    def read(self) -> bool:
-        """Pass on what is there now; False when the callback has failed."""
-        if self._file is None:
-            self._file = self._path.open("rb", buffering=0)
-        while self._error is None and (data := self._file.read(_TAIL)):
-            try:
-                self._on_output(data)
-            except BaseException as error:
-                self._error = error
-        return self._error is None
-
-    def finish(self) -> None:
-        """Pass on the rest, or raise what the callback raised."""
-        self.read()
-        if self._error is not None:
-            raise self._error
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-def _spawn(theirs: socket.socket, label: str) -> int:
-    """Start the keeper process with one end of the socket pair; its pid."""
-    import fcntl
-
-    source = fcntl.fcntl(
-        theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 10
-    )  # never 3 itself: a dup2 onto itself stays close-on-exec
-    try:
-        null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
-        return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-S", "-E", "-I", "-X", "utf8", str(_PROGRAM), label],
-            {name: os.environ[name] for name in _INHERITED if name in os.environ},
-            file_actions=[*null, (os.POSIX_SPAWN_DUP2, source, _SOCKET)],
-            setsid=True,
-            setsigmask=_IGNORED,  # until it ignores them
-        )
-    finally:
-        os.close(source)
-
-
-def _ended_within(pid: int, seconds: float) -> bool:
-    """Whether our child `pid` ends within that time; it stays to be waited for."""
-    if hasattr(os, "pidfd_open"):
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return True
-        try:
-            poller = select.poll()
-            poller.register(fd, select.POLLIN)
-            return bool(poller.poll(seconds * 1000))
-        finally:
-            os.close(fd)
-    deadline = time.monotonic() + seconds
-    while start_time(pid) is not None:
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.01)
-    return True
+            return killed

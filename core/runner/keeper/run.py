@@ -175,12 +175,12 @@ class Run:
             if "more" in message:
                 self._noted = False
                 self._note()
-            elif "end" in message and self._phase < _ASKED:
+            elif message.get("end") == self._request["run"] and self._phase < _ASKED:
                 self._limit = self._limit or "ended"
                 self._end()
             elif "trust" in message:
                 self._service.trust(message["trust"])
-            elif "kill" in message:
+            elif message.get("kill") == self._request["run"]:
                 self._limit = self._limit or "ended"
                 self._enter(_KILLED, 0.0)
 
