@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,3 +175,40 @@ def test_a_folder_that_is_gone_is_one_sentence(runner: Runner, folder: Path) -> 
     assert ended.returncode == 2
     assert "the current folder does not exist any more" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_project_whose_pointer_was_lost_is_taken_up_again(runner: Runner, folder: Path) -> None:
+    first = runner.ok("init", "--yes", "--format", "json").json
+    assert first["resumed"] is False
+    runner.ok("submit", "--type", "run_script", "--payload", '{"script": "true"}')
+    shutil.rmtree(folder / ".runner")
+
+    lost = runner("queue")
+    assert lost.code == 2
+    assert f"{folder} was one, and its state is kept; take it up again with: runner init {folder}" in lost.stderr
+    named = runner.ok("queue", "--project", first["id"], "--format", "json").items
+    assert len(named) == 1
+    assert runner.ok("why", named[0]["id"], "--project", first["id"]).code == 0
+
+    again = runner.ok("init", "--yes")
+    assert again.stdout == f"Again a project: {folder}\n"
+    assert f"its former state is taken up: {first['id']}" in again.stderr
+    assert [task["id"] for task in runner.ok("queue", "--format", "json").items] == [named[0]["id"]]
+
+
+def test_a_new_project_can_be_made_where_one_was(runner: Runner, folder: Path) -> None:
+    first = runner.ok("init", "--yes", "--format", "json").json
+    shutil.rmtree(folder / ".runner")
+    second = runner.ok("init", "--yes", "--new", "--format", "json").json
+    assert second["id"] != first["id"]
+    assert second["resumed"] is False
+
+
+def test_init_takes_the_id_that_is_named_unless_there_is_another(runner: Runner, folder: Path) -> None:
+    first = runner.ok("init", "--yes", "--format", "json").json
+    os.rename(folder / ".runner", folder / "gone")
+    moved = runner.ok("init", "elsewhere", "--project", first["id"], "--format", "json").json
+    assert (moved["id"], moved["resumed"]) == (first["id"], True)
+    other = runner("init", "elsewhere", "--project", "another")
+    assert (other.code, f"is project '{first['id']}' already" in other.stderr) == (2, True)
+    assert runner("init", "third", "--project", "Not An Id").code == 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config import load_config
 from runner.errors import UsageError
-from runner.project import Project, find_project, look_for_project
+from runner.project import Project, find_project, kept_project, look_for_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,6 +76,8 @@ class App:
         `named`: the folder was named by the person, so RUNNER_PROJECT_DIR and RUNNER_PROJECT_ID do not count.
         """
         project = look_for_project(start, named=named)
+        if project is None and project_id:
+            project = kept_project(project_id)
         config = load_config(project)
         if store is not None:
             config = config.with_value("store", store, "flag --store")

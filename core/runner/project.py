@@ -12,6 +12,8 @@ from runner.errors import ConfigError, UsageError
 from runner.ids import new_id
 
 POINTER = Path(".runner") / "project.json"
+_OWNER = "project.json"
+"""In a state folder: the root of its project, so that a lost pointer can be made anew."""
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -38,8 +40,12 @@ class Project:
         return f"file://{self.state / 'artifacts'}"
 
     def prepare(self) -> Path:
-        """Make the state folder when it is missing → its path."""
+        """Make the state folder when it is missing, and write down in it whose it is → its path."""
         make_folder(self.state)
+        if _root_of(self.state) != str(self.root):
+            draft = self.state / f"{_OWNER}.{os.getpid()}"
+            draft.write_text(json.dumps({"root": str(self.root)}) + "\n", encoding="utf-8")
+            draft.replace(self.state / _OWNER)
         return self.state
 
 
@@ -93,8 +99,39 @@ def find_project(start: Path | str, *, named: bool = False) -> Project:
     """
     project = look_for_project(start, named=named)
     if project is None:
-        raise UsageError(f"no project in {os.path.realpath(start)} or any folder above", "make one with: runner init")
+        place = Path(os.path.realpath(start))
+        hint = "make one with: runner init"
+        former = next((folder for folder in (place, *place.parents) if former_id(folder) is not None), None)
+        if former is not None:
+            hint = f"{former} was one, and its state is kept; take it up again with: runner init {former}"
+        raise UsageError(f"no project in {place} or any folder above", hint)
     return project
+
+
+def former_id(root: Path) -> str | None:
+    """The id of the project that `root` was, by the newest state folder that says so."""
+    try:
+        states = [state for state in state_root().iterdir() if _root_of(state) == str(root)]
+    except OSError:
+        return None
+    return max(states, key=lambda state: state.stat().st_mtime).name if states else None
+
+
+def kept_project(id: str) -> Project | None:
+    """The project of that id by its state folder alone; None when there is none."""
+    if not _ID.fullmatch(id):
+        return None
+    root = _root_of(state_root() / id)
+    return Project(Path(root), id, state_root() / id) if root is not None else None
+
+
+def _root_of(state: Path) -> str | None:
+    try:
+        data = json.loads((state / _OWNER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    root = data.get("root") if isinstance(data, dict) else None
+    return root if isinstance(root, str) else None
 
 
 def look_for_project(start: Path | str, *, named: bool = False) -> Project | None:
@@ -140,13 +177,15 @@ def read_project(root: Path) -> Project:
     return Project(root, id, state_root() / id)
 
 
-def create_project(root: Path) -> tuple[Project, bool]:
-    """Make `root` a project → it, and whether it is new. An existing one stays as it is."""
+def create_project(root: Path, id: str | None = None) -> tuple[Project, bool]:
+    """Make `root` a project, of that id when one is given → it, and whether it is new. An existing one stays."""
+    if id is not None and not _ID.fullmatch(id):
+        raise UsageError(f"'{id}' can't be a project's id", "use lower-case letters, digits, '.', '_' and '-'")
     root = Path(os.path.realpath(root))
     pointer = root / POINTER
     try:
         pointer.parent.mkdir(parents=True, exist_ok=True)
-        new = not pointer.exists() and _write_once(pointer, json.dumps({"id": _name(root)}) + "\n")
+        new = not pointer.exists() and _write_once(pointer, json.dumps({"id": id or _name(root)}) + "\n")
     except OSError as error:
         reason = f"{error.filename} is a file" if isinstance(error, FileExistsError) else error.strerror
         raise UsageError(f"can't make a project in {root}: {reason}", "choose a folder you may write to") from None

@@ -11,7 +11,7 @@ import click
 
 from runner import statuses
 from runner.errors import UsageError
-from runner.project import create_project
+from runner.project import create_project, former_id, kept_project
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -37,12 +37,14 @@ _SETTINGS = """\
 )
 @click.argument("folder", metavar="[DIR]", default=".")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--new", "fresh", is_flag=True, help="A new project, even when DIR was one before.")
 @click.pass_obj
-def command(inv: Invocation, folder: str, yes: bool) -> int:
+def command(inv: Invocation, folder: str, yes: bool, fresh: bool) -> int:
     """Make DIR (default: this folder) a project.
 
     Writes .runner/project.json, and a runner.yaml of comments when there is none. Nothing is
-    overwritten. The queue and everything else that is kept lives outside, in the state folder.
+    overwritten. The queue and everything else that is kept lives outside, in the state folder: a DIR
+    that was a project before is that project again (--project ID says which).
     """
     root = Path(os.path.realpath(folder))
     exists = (root / ".runner" / "project.json").exists()
@@ -52,13 +54,20 @@ def command(inv: Invocation, folder: str, yes: bool) -> int:
     if asks and not click.confirm(f"Make {root} a project?", default=True, err=True):
         inv.talk("nothing was made")
         return statuses.EXIT_FAILED
-    project, new = create_project(root)
+    former = inv.project_id or (None if fresh or exists else former_id(root))
+    project, new = create_project(root, former)
+    if inv.project_id not in (None, project.id):
+        raise UsageError(f"{root} is project '{project.id}' already", "take another folder, or leave out --project")
+    again = new and kept_project(project.id) is not None
     project.prepare()
     settings = write_settings(root)
     answer = {"id": project.id, "root": str(root), "state": str(project.state), "created": new, "settings": settings}
+    answer["resumed"] = again
 
     def text() -> None:
-        inv.line(f"{'Made' if new else 'Already'} a project: {root}")
+        inv.line(f"{'Again' if again else 'Made' if new else 'Already'} a project: {root}")
+        if again:
+            inv.talk(f"its former state is taken up: {project.id} (a new one: delete .runner, then runner init --new)")
         inv.talk(f"state: {project.state}\nnext:  runner submit 'what to do', then runner work --drain")
 
     inv.emit(answer, text)
