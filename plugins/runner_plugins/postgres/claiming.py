@@ -1,4 +1,4 @@
-"""The claim in one statement: the heads of the lanes, locked without waiting, taken, held and written down.
+"""The claim in one statement: the heads of the lanes, locked without waiting, taken and held.
 
 The lowest ranks are first read from each lane's index, then locked in their order; what another claim has
 locked is skipped (`SKIP LOCKED`). The fences (`MATERIALIZED`) keep the planner from updating more rows than
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runner_plugins.sql import rows
-from runner_plugins.sql.rows import dump
+from runner_plugins.sql.claim import taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +51,7 @@ TAKE: Final = f"""WITH gate AS MATERIALIZED (
     held AS (
         INSERT INTO claims (id, epoch, worker, machine, host, project, type, account, lease_until, lease, boot, since)
         SELECT 'task:' || id, epoch, :worker, :machine, :host, project, type, coalesce(account, ''),
-            {{now}} + :lease::float8, :lease::float8, {{boot}}, {{wall}} FROM taken),
-    noted AS (
-        INSERT INTO events (id, at, kind, task, epoch, who, data)
-        SELECT {{event_id}} + row_number() OVER () - 1, {{wall}}, 'task.claimed', id, epoch, :worker, :data FROM taken)
+            {{now}} + :lease::float8, :lease::float8, {{boot}}, {{wall}} FROM taken)
     SELECT (SELECT closed::int FROM gate), (SELECT count(*) FROM heads), t.*
     FROM (SELECT 1) one LEFT JOIN taken t ON true"""
 """Whether it has to be done step by step, how many heads there are, and the columns of a taken task (or NULLs)."""
@@ -71,9 +68,6 @@ EXAMPLE: Final = {
     "machine": "m",
     "host": "h",
     "lease": 300.0,
-    "data": "{}",
-    "event_base": 0,
-    "event_n": 0,
 }
 """Values of `TAKE` to explain it with; no plan depends on them."""
 
@@ -98,14 +92,15 @@ def take(tx: Transaction, op: ClaimTasks, lanes: Sequence[Lane], last: int) -> l
         machine=worker.machine,
         host=worker.host,
         lease=op.lease,
-        data=dump({"worker": worker.id, "machine": worker.machine}),
     )
     narrow, heads = found[0][:2]
-    taken = [row[2:] for row in found if row[2] is not None]
-    tx.events += len(taken)
+    taken = sorted([row[2:] for row in found if row[2] is not None], key=_order)
     if narrow or (not taken and heads):
         return None  # not one of the heads could be had: others are at them, look deeper
-    return sorted(taken, key=_order)
+    data = taken_by(worker.id, worker.machine)
+    for row in taken:
+        tx.post(rows.EVENT, kind="task.claimed", task=row[_ID], epoch=row[_EPOCH], who=worker.id, data=data)
+    return taken
 
 
 def pick(tx: Transaction, lanes: Sequence[int], want: int) -> list[int]:
@@ -120,7 +115,7 @@ def pick(tx: Transaction, lanes: Sequence[int], want: int) -> list[int]:
     return [seq for _, seq in sorted(picked)]
 
 
-_RANK, _SEQ = rows.NAMES.index("rank"), rows.NAMES.index("seq")
+_ID, _EPOCH, _RANK, _SEQ = (rows.NAMES.index(name) for name in ("id", "epoch", "rank", "seq"))
 
 
 def _order(row: Row) -> tuple[float, int]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runner_plugins.postgres.faults import Lost, Refused, explain, unavailable
 from runner_plugins.postgres.migrate import check
-from runner_plugins.postgres.spelling import EVENT_BITS, text
-from runner_plugins.postgres.wire import BEGIN, COMMIT, Wire, constant
+from runner_plugins.postgres.spelling import text
+from runner_plugins.postgres.wire import Wire, constant
 from runner_plugins.sql.lanes import READ_NEW, LaneCache
 
 if TYPE_CHECKING:
@@ -57,27 +57,16 @@ def _waits(timeout: float) -> dict[str, str]:
     }
 
 
-_FACTS: Final = constant(
-    f"""SELECT coalesce(current_schema(), ''),
-    coalesce((SELECT value::bigint FROM meta WHERE name = 'event_base'), 0),
-    coalesce((SELECT max(id) FROM events), 0),
-    pg_snapshot_xmax(pg_current_snapshot())::text::bigint << {EVENT_BITS}"""
-)
-_LOCK_BASE: Final = constant("SELECT pg_advisory_xact_lock(hashtextextended('event base', 0))")
-_PUT_BASE: Final = constant(
-    """INSERT INTO meta (name, value) VALUES ('event_base', $1)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
-    ("base",),
-)
+_SCHEMA: Final = constant("SELECT coalesce(current_schema(), '')")
 
 
 @dataclass(slots=True)
 class Session:
-    """A wire, and what was learned when it was opened: the channel of notices, the start of new events' ids."""
+    """A wire, the channel of its store's notices, and the number of its store's log."""
 
     wire: Wire
     channel: str
-    event_base: int
+    log: int
 
     def plan(self, spelled: Statement, values: Mapping[str, Any]) -> list[str]:
         """How the server would run a statement, whatever its values."""
@@ -104,7 +93,7 @@ class Sessions:
         try:
             wire.ask(self._writes if writes else self._reads, {})
             check(wire, self._address)
-            schema, base = _event_base(wire)
+            [[schema]] = wire.ask(_SCHEMA, {})
         except Lost as error:
             raise unavailable(self._address, str(error)) from None
         except Refused as error:
@@ -113,7 +102,7 @@ class Sessions:
         except BaseException:
             wire.close()
             raise
-        return Session(wire, channel(schema), base)
+        return Session(wire, channel(schema), log(schema))
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Session]:
@@ -155,29 +144,16 @@ class Sessions:
 
 def channel(schema: str) -> str:
     """The name under which the processes of one store tell each other; notices stay within a database."""
-    return "runner_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
+    return f"runner_{_digest(schema):016x}"
 
 
-def _event_base(wire: Wire) -> tuple[str, int]:
-    """(schema, what events' ids are counted from).
+def log(schema: str) -> int:
+    """The number under which the processes of one store mark their places in its log."""
+    return _digest(schema) >> 34
 
-    An event's id grows with its transaction's. In a database that was restored elsewhere transactions are
-    counted anew: there the base is set past the newest event.
-    """
-    schema, base, newest, following = wire.ask(_FACTS, {})[0]
-    if newest < base + following:
-        return schema, base
-    wire.send(BEGIN, {})
-    wire.send(_LOCK_BASE, {})
-    facts = wire.send(_FACTS, {})
-    _, base, newest, following = wire.answer(facts).rows[0]
-    if newest >= base + following:
-        base = ((newest >> EVENT_BITS) + 1) << EVENT_BITS
-        wire.send(_PUT_BASE, {"base": str(base)})
-    wire.send(COMMIT, {})
-    wire.sync()
-    wire.finish()
-    return schema, base
+
+def _digest(schema: str) -> int:
+    return int.from_bytes(hashlib.sha256(schema.encode()).digest()[:8])
 
 
 class LaneList:

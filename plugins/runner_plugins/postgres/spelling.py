@@ -11,13 +11,8 @@ from runner_plugins.sql.tx import spell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EVENT_BITS: Final = 20
-"""An event's id is its transaction's id, then its place in the transaction: in the order of transactions."""
-
 # A query of its own, so that it is asked once and an index can be searched for the answer.
 _NOW = "(SELECT extract(epoch from clock_timestamp())::float8)"
-_XID = "(pg_current_xact_id()::text::bigint << 20)"
-_OLDEST_XID = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 20)"
 
 
 class _Dialect:
@@ -31,9 +26,7 @@ class _Dialect:
         "lock_t": " FOR UPDATE OF t",
         "skip": " FOR UPDATE SKIP LOCKED",
         "expired": f"(lease_until < {_NOW})",
-        # Of a transaction that still runs nobody knows which events it will have; later ones wait for it.
-        "safe_events": f" AND id < :event_base + {_OLDEST_XID}",
-        "event_id": f":event_base + {_XID} + :event_n",
+        "safe_events": " AND id <= :safe_event",
     }
 
     def __init__(self) -> None:
@@ -45,9 +38,7 @@ class _Dialect:
     def parameter(self, name: str) -> str:
         if name not in self.names:
             self.names.append(name)
-        number = f"${self.names.index(name) + 1}"
-        # Sums of parameters alone have no type of their own.
-        return f"{number}::bigint" if name in ("event_base", "event_n") else number
+        return f"${self.names.index(name) + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +47,6 @@ class Statement:
 
     text: bytes
     names: tuple[str, ...]
-    events: bool
-    """Whether it writes an event (and so uses up a place in the transaction)."""
 
 
 _spelled: dict[str, Statement] = {}
@@ -69,7 +58,7 @@ def statement(sql: str) -> Statement:
     if known is None:
         dialect = _Dialect()
         text = spell(sql, dialect)
-        known = Statement(text.encode(), tuple(dialect.names), "event_n" in dialect.names)
+        known = Statement(text.encode(), tuple(dialect.names))
         if len(_spelled) > 1000:  # texts made for one question (`find`) must not pile up
             _spelled.clear()
         _spelled[sql] = known
@@ -117,7 +106,6 @@ COLUMN_TYPES: Final[Mapping[str, str]] = {
     "attempts": "integer",
     "interruptions": "integer",
     "not_before": "float8",
-    "epoch": "integer",
 }
 """Types of the parameters of bulk inserts; what is not named is text."""
 
@@ -126,15 +114,7 @@ def bulk(sql: str, names: tuple[str, ...]) -> str:
     """`INSERT … VALUES (…)` for many rows at once: each of `names` becomes a column of arrays."""
     match = _VALUES.match(sql)
     assert match is not None, sql
-    own = {"event_base", "event_n"}
-    columns = [name for name in names if name not in own]
-    arrays = ", ".join(f":{name}::{COLUMN_TYPES.get(name, 'text')}[]" for name in columns)
+    arrays = ", ".join(f":{name}::{COLUMN_TYPES.get(name, 'text')}[]" for name in names)
 
-    def cell(found: re.Match[str]) -> str:
-        return f"r.c_{found[1]}" if found[1] in columns else found[0]
-
-    values = re.sub(r"(?<![:\w]):(\w+)", cell, match[2].replace("{event_id}", "{event_id} + r.nth - 1"))
-    return (
-        f"{match[1]} SELECT {values} FROM unnest({arrays}) "
-        f"WITH ORDINALITY AS r({', '.join(f'c_{name}' for name in columns)}, nth)"
-    )
+    values = re.sub(r"(?<![:\w]):(\w+)", r"r.c_\1", match[2])
+    return f"{match[1]} SELECT {values} FROM unnest({arrays}) AS r({', '.join(f'c_{name}' for name in names)})"

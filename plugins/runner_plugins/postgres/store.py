@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from runner_plugins.postgres import claiming
+from runner_plugins.postgres import claiming, events
 from runner_plugins.postgres.address import Address
 from runner_plugins.postgres.faults import Lost, Refused, explain, unavailable
 from runner_plugins.postgres.listening import Listener
@@ -83,11 +83,11 @@ class PostgresStore:
                 session = self._writer = self._sessions.open(writes=True)
             asked = False
             try:
-                tx = Transaction(self, session.wire, session.event_base)
+                tx = Transaction(self, session)
                 try:
                     tx.expect(ops, request_id)
                     results = apply(tx, ops, request_id)
-                    tx.commit(session.channel)
+                    tx.commit()
                 finally:
                     asked = tx.asked
             except Lost as error:
@@ -116,7 +116,9 @@ class PostgresStore:
         for turn in (1, 2):
             with self._sessions.borrow() as session:
                 try:
-                    return session.wire.ask(spelled, {**values, "event_base": session.event_base})
+                    if "safe_event" in spelled.names:
+                        values["safe_event"] = events.safe(session)
+                    return session.wire.ask(spelled, values)
                 except Refused as error:
                     raise explain(error, self.address) from None
                 except Lost as error:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from runner.errors import LimitReached
 from runner.store import ClaimTasks
 from runner_plugins.postgres import claiming
-from runner_plugins.postgres.spelling import EVENT_BITS, bulk, statement
+from runner_plugins.postgres.events import Log
+from runner_plugins.postgres.spelling import bulk, statement
 from runner_plugins.postgres.wire import BEGIN, COMMIT, constant
 from runner_plugins.sql import fences
 from runner_plugins.sql.apply import ANSWER
 from runner_plugins.sql.lanes import READ_NEW
+from runner_plugins.sql.rows import EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runner.model import Lane, Worker
     from runner.store import Op
+    from runner_plugins.postgres.session import Session
     from runner_plugins.postgres.store import PostgresStore
-    from runner_plugins.postgres.wire import Sent, Wire
+    from runner_plugins.postgres.wire import Sent
     from runner_plugins.sql.tx import Row
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
@@ -37,19 +39,19 @@ class Transaction:
 
     boot = ""  # the server's clock counts from the same point for everybody
 
-    def __init__(self, store: PostgresStore, wire: Wire, event_base: int) -> None:
+    def __init__(self, store: PostgresStore, session: Session) -> None:
         self.store = store
         self.after: list[Callable[[], None]] = []
         self.woken: set[str] = set()
-        self.events = 0
         self.asked = False
         """COMMIT is on its way: whether it was done is only known from its answer."""
-        self._wire = wire
-        self._event_base = event_base
+        self._session = session
+        self._wire = session.wire
+        self._log = Log()
         self._clock: tuple[float, float] | None = None
         self._ahead: dict[str, list[tuple[dict[str, Any], Sent]]] = {}
         self._locked: set[str] = set()
-        wire.send(BEGIN, {})
+        self._wire.send(BEGIN, {})
 
     # Statements
 
@@ -71,21 +73,12 @@ class Transaction:
         self._ahead.setdefault(sql, []).append((dict(values), self._send(sql, values)))
 
     def _send(self, sql: str, values: dict[str, Any]) -> Sent:
-        spelled = statement(sql)
-        if spelled.events:
-            values["event_base"], values["event_n"] = self._event_base, self._place(1)
-        return self._wire.send(spelled, values)
-
-    def _place(self, count: int) -> int:
-        place = self.events
-        self.events += count
-        if self.events >= 1 << EVENT_BITS:
-            raise LimitReached("one commit writes down too much at once", "submit in parts of 100,000 tasks")
-        return place
+        return self._wire.send(statement(sql), values)
 
     def all(self, sql: str, **values: Any) -> Sequence[Row]:
-        for asked, sent in self._ahead.get(sql, ()):
+        for place, (asked, sent) in enumerate(self._ahead.get(sql, ())):
             if asked == values:
+                del self._ahead[sql][place]  # who asks again wants to know what has changed
                 return self._wire.answer(sent).rows
         return self._wire.answer(self._send(sql, values)).rows
 
@@ -97,9 +90,16 @@ class Transaction:
         return self._wire.answer(self._send(sql, values)).count
 
     def post(self, sql: str, **values: Any) -> None:
-        self._send(sql, values)
+        if sql is EVENT:
+            self._log.add(values)
+        else:
+            self._send(sql, values)
 
     def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if sql is EVENT:
+            for row in rows:
+                self._log.add(row)
+            return
         if len(rows) < _MANY:
             for row in rows:
                 self._send(sql, dict(row))
@@ -108,10 +108,7 @@ class Transaction:
         spelled = statement(bulk(sql, names))
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            values: dict[str, Any] = {name: [row[name] for row in chunk] for name in names if name in chunk[0]}
-            if spelled.events:
-                values["event_base"], values["event_n"] = self._event_base, self._place(len(chunk))
-            self._wire.send(spelled, values)
+            self._wire.send(spelled, {name: [row[name] for row in chunk] for name in names})
 
     def lock(self, name: str) -> None:
         if name not in self._locked:
@@ -137,12 +134,16 @@ class Transaction:
 
     # The end
 
-    def commit(self, channel: str) -> None:
-        """Commit, and tell who listens: behind the commit, so that a notice never holds up other commits."""
+    def commit(self) -> None:
+        """Write down the events, commit, and tell who listens, without a pause in between.
+
+        The notices come behind the commit: inside they would make all commits of the database queue up.
+        """
         wire = self._wire
+        self._log.write(self._session)
         self.asked = True
         done = wire.send(COMMIT, {})
         for kind in sorted(self.woken):
-            wire.send(NOTIFY, {"channel": channel, "kind": kind})
+            wire.send(NOTIFY, {"channel": self._session.channel, "kind": kind})
         wire.sync()
         wire.answer(done)

@@ -31,7 +31,7 @@ _INTEGERS, _FLOATS = (20, 21, 23, 26), (700, 701)
 _SYNC, _OK, _ROWS = pq.ExecStatus.PIPELINE_SYNC, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK
 _ABORTED, _IDLE = pq.ExecStatus.PIPELINE_ABORTED, pq.TransactionStatus.IDLE
 
-BEGIN, COMMIT, ROLLBACK = (Statement(word, (), False) for word in (b"BEGIN", b"COMMIT", b"ROLLBACK"))
+BEGIN, COMMIT, ROLLBACK = (Statement(word, ()) for word in (b"BEGIN", b"COMMIT", b"ROLLBACK"))
 
 
 class Sent:
@@ -101,7 +101,9 @@ class Wire:
         """Wait for the answer to `sent`. Raises Refused when it or one before it was refused."""
         if not sent.answered:
             if self._queue[-1].tag != "sync":
-                self._pg.send_flush_request()
+                # Not a mere flush: only after a sync does the server see that it waits for us, within a
+                # transaction, and ends that when we stay away (`idle_in_transaction_session_timeout`).
+                self.sync()
             self._flush()
             while not sent.answered:
                 self._receive()
@@ -243,4 +245,4 @@ def _reader(kind: int) -> Callable[[bytes], Any]:
 
 def constant(words: str, names: Sequence[str] = ()) -> Statement:
     """A statement of this backend alone, with `$1`, `$2` … for `names`."""
-    return Statement(words.encode(), tuple(names), False)
+    return Statement(words.encode(), tuple(names))
