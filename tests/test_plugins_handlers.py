@@ -215,8 +215,21 @@ def test_files_that_are_no_types_are_left_alone(project: Path) -> None:
     for name in ("_shared.py", ".hidden.py", "notes.txt", "two words.py"):
         write(project, name, "raise SystemExit")
     write(project, "greet.py", GREET)
-    found = set(App.open(project, code=True).types) - set(App.open(project).types)
+    told: list[str] = []
+    found = set(App.open(project, code=True, warn=told.append).types) - set(App.open(project).types)
     assert found == {"greet"}
+    [warning] = told
+    assert "handlers/two words.py is no handler" in warning
+
+
+def test_what_a_file_prints_while_it_is_imported_is_no_data(runner: Runner, project: Path) -> None:
+    write(project, "noisy.py", 'print("from the handler")\n\n\ndef run(payload, context):\n    return "hi"\n')
+    (project / "plugins").mkdir()
+    (project / "plugins" / "loud.py").write_text('print("from the plugin")\n')
+    listed = runner.ok("plugins", "--format", "json")
+    assert {"handlers.noisy", "loud"} <= {item["name"] for item in listed.items}
+    for noise in ("from the handler", "from the plugin"):
+        assert noise in listed.stderr
 
 
 def test_a_handler_with_hooks_answers_for_its_own_type_alone(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import inspect
@@ -19,13 +20,14 @@ from runner.model import Check, CheckSpec, TypeSpec
 from runner.project import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
     from runner.model import Context, Repair, Step, StepResult, Verdict
 
 _ALLOWED = ("run_step", "verify", "repair", "enrich_prompt", "register_types", "register_checks")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.py")
 _EXPECTS = ("changes", "answer", "none")
 _WORKPLACES = ("worktree", "cwd")
 
@@ -192,10 +194,21 @@ def handler_files(folder: Path, origin: str) -> dict[str, HandlerFile]:
         return {}
     found = {}
     for name in names:
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*\.py", name):
+        if _FILE.fullmatch(name):
             file = HandlerFile(folder / name, origin)
             found[file.type] = file
     return found
+
+
+def misnamed_files(folder: Path) -> list[str]:
+    """The Python files of a folder that can't be handlers because of their names."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [
+        name for name in names if name.endswith(".py") and not name.startswith(("_", ".")) and not _FILE.fullmatch(name)
+    ]
 
 
 class _SourceLoader(importlib.machinery.SourceFileLoader):
@@ -203,6 +216,19 @@ class _SourceLoader(importlib.machinery.SourceFileLoader):
 
     def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
         pass
+
+
+@contextlib.contextmanager
+def talking() -> Iterator[None]:
+    """While somebody's code is imported, what it prints goes to stderr: stdout is data.
+
+    Only in the main thread, where a command and a worker import what they use: sys.stdout is one for all threads.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def import_file(path: Path, prefix: str) -> ModuleType:
@@ -218,7 +244,8 @@ def import_file(path: Path, prefix: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: pydantic and dataclasses look their module up
     try:
-        spec.loader.exec_module(module)
+        with talking():
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, Exception | SystemExit):

@@ -13,7 +13,7 @@ import pluggy
 
 from runner.entrypoints import scan
 from runner.errors import PluginError, UsageError, suggestion
-from runner.handlers import HandlerFile, handler_files, import_failure, import_file
+from runner.handlers import HandlerFile, handler_files, import_failure, import_file, misnamed_files, talking
 from runner.hookcheck import check_hooks, implementations, split
 from runner.hookspecs import Around, TheSix
 from runner.lazyplugin import LazyPlugin
@@ -154,7 +154,8 @@ class Plugins:
             self._broken(replace(record, name=f"{record.name} ({record.source})"), PluginError(message, hint))
             return
         try:
-            plugin = importer()
+            with talking():
+                plugin = importer()
         except (Exception, SystemExit) as error:
             text = error.message if isinstance(error, PluginError) else import_failure(error)
             problem = PluginError(f"plugin {_tell(record)} can't be imported: {text}")
@@ -204,6 +205,9 @@ class Plugins:
     def _find_handlers(self, project: Project | None, code: bool) -> None:
         found = {type: [file] for type, file in handler_files(shipped("handlers"), "shipped handler").items()}
         if project is not None and code:
+            for name in misnamed_files(project.root / "handlers"):
+                where = shown(project.root / "handlers" / name)
+                self.warn(f"{where} is no handler: a type is called by letters, digits, '-' and '_' (rename the file)")
             for type, file in handler_files(project.root / "handlers", "project handler").items():
                 if type in found and os.path.samefile(found[type][0].path, file.path):
                     continue  # The project is the checkout of runner itself.
