@@ -23,7 +23,18 @@ implicit_checks = [Check("exit_code", 0)]
 
 
 def _payload() -> Any:
-    from pydantic import BaseModel, ConfigDict, Field, model_validator  # here: see LazyModel
+    from typing import Annotated  # here, all of them: see LazyModel
+
+    from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+    from pydantic_core import PydanticCustomError
+
+    def passable(value: str) -> str:
+        # A process is handed words that end with a NUL: one inside would cut them.
+        if "\0" in value:
+            raise PydanticCustomError("nul", "it has a NUL character")
+        return value
+
+    Word = Annotated[str, AfterValidator(passable)]
 
     class Payload(BaseModel):
         """What `run_script` takes. Keys that begin with `_` are the runner's own."""
@@ -31,10 +42,10 @@ def _payload() -> Any:
         model_config = ConfigDict(
             extra="forbid", strict=True, json_schema_extra={"patternProperties": {"^_": {}}}, title="run_script"
         )
-        script: str = Field(min_length=1, description="what `sh` runs")
-        cwd: str | None = Field(None, description="where; `~` is the home directory; default: the project")
+        script: Word = Field(min_length=1, description="what `sh` runs")
+        cwd: Word | None = Field(None, description="where; `~` is the home directory; default: the project")
         timeout: float | None = Field(None, gt=0, description="seconds until it is ended (default: 120)")
-        env: dict[str, str] = Field(default_factory=dict, description="variables to add to its environment")
+        env: dict[Word, Word] = Field(default_factory=dict, description="variables to add to its environment")
 
         @model_validator(mode="before")
         @classmethod

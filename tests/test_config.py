@@ -331,3 +331,7 @@ def test_every_command_tells_of_a_mistake_with_exit_code_2(runner: Runner, proje
         "message": "runner.yaml:2: unknown key 'agnets'",
         "hint": "did you mean 'agents'?",
     }
+
+
+def test_slots_have_the_same_bounds_as_the_flag(project: Path) -> None:
+    assert "less than or equal to 256" in mistake(project, "worker: {slots: 99999}\n")

@@ -110,6 +110,8 @@ def test_a_payload_of_the_documented_form_is_accepted(payload: dict[str, Any]) -
         ({"script": "x", "timeout": "5"}, "timeout"),
         ({"script": "x", "scrpt": "y"}, "scrpt"),
         ({"script": "x", "env": {"A": 1}}, "env"),
+        ({"script": "a\0b"}, "script"),
+        ({"script": "x", "env": {"A": "\0"}}, "env"),
     ],
 )
 def test_a_wrong_payload_is_refused_by_field(payload: dict[str, Any], field: str) -> None:

@@ -327,6 +327,12 @@ def test_changes_are_expected_only_where_they_can_be_seen(app: App, kit: Path) -
         assert one(fresh, type="ask", prompt="x", expects="none").spec["policy"]["expects"] == "none"
 
 
+@pytest.mark.parametrize("unit", ["a/../../b", "-x", "a b", "\u00fcn\u00ef", "x" * 200, "a\nb", "x.lock"])
+def test_a_work_unit_that_could_be_no_folder_and_branch_is_refused(app: App, unit: str) -> None:
+    error = refused(app, type="bake", payload={"flour": 1}, work_unit=unit)
+    assert "can't name a work unit" in error.message
+
+
 def test_asking_for_changes_that_nobody_could_see_is_refused(app: App) -> None:
     assert "git repository" in refused(app, type="ask", prompt="x", expects="changes").message
     assert (

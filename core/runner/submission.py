@@ -94,6 +94,8 @@ class Submission:
         payload, machine = self._payload(request)
         agent = self._named_agent(request, payload)
         spec = self._spec(named, where)
+        if request.work_unit is not None:
+            self._check_unit(request.work_unit, where)
         draft = NewTask(
             id=id,
             type=named,
@@ -154,6 +156,15 @@ class Submission:
 
     def _offered(self, agent: str) -> bool:
         return any(f"agent:{agent}" in worker.capabilities for worker in self.fleet.workers)
+
+    def _check_unit(self, unit: str, where: str) -> None:
+        """A unit names a folder and a branch, so not every text will do."""
+        from runner.workspace.names import check_unit  # here: few tasks name one
+
+        try:
+            check_unit(unit)
+        except UsageError as error:
+            raise located(where, error.message, error.hint) from None
 
     def _spec(self, type: str, where: str) -> TypeSpec:
         """What a type needs: its handler's word here, or the little that workers publish."""

@@ -67,6 +67,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_se
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(_bytes), WithJsonSchema(_BYTES_SCHEMA)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(_number)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_number)]
+Slots = Annotated[int, Field(ge=1, le=256), BeforeValidator(_number)]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_number)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Name = Annotated[str, AfterValidator(_name)]
@@ -162,7 +163,7 @@ class Limits(Model):
 class Worker(Model):
     """How `runner work` behaves."""
 
-    slots: Positive = Field(default=1, description="tasks that run at once")
+    slots: Slots = Field(default=1, description="tasks that run at once")
     lease: Seconds = Field(default=300.0, description="how long a claim holds without renewal")
     renew: Seconds = Field(default=20.0, description="time between renewals")
     poll: Seconds = Field(default=5.0, description="time between looks at the queue when nothing wakes the worker")
@@ -222,7 +223,7 @@ class MachineSettings(Model):
     capabilities: Words = ()
     agents: Words = ()
     aliases: Words = Field(default=(), description="earlier names, kept so that statistics and targeted tasks go on")
-    slots: Positive = 1
+    slots: Slots = 1
     tags: Words = ()
     ssh: Ssh | None = None
 
