@@ -364,3 +364,14 @@ def test_closed_streams_are_no_error_and_touch_no_file(runner: Runner, project: 
         )
         assert (done.returncode, done.stderr) == (0, "")
     assert len(runner.ok("queue", "--format", "json").items) == 1
+
+
+@pytest.mark.parametrize("group", ["artifact", "store"])
+def test_a_group_without_a_command_shows_its_help(runner: Runner, group: str) -> None:
+    said = runner(group)
+    assert (said.code, said.stdout) == (2, "")
+    lines = said.stderr.splitlines()
+    assert lines[0].startswith(f"Usage: runner {group} ")
+    assert "Commands:" in lines
+    for words, env in (((group, "--format", "json"), {}), ((group,), {"RUNNER_FORMAT": "json"})):
+        assert runner(*words, env=env).error["message"] == "missing command"

@@ -33,7 +33,9 @@ def report(error: BaseException, inv: Invocation) -> int:
         _drop_stdout()
         return EXIT_PIPE
     if isinstance(error, click.exceptions.Abort) and isinstance(error.__context__, EOFError):
-        return _tell("the input ended before the question was answered", "answer with flags", "usage", 2, inv)
+        return _tell(
+            "the input ended before the question was answered", "answer with flags", "usage", statuses.EXIT_USAGE, inv
+        )
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         output.write_talk("interrupted")
         return statuses.EXIT_INTERRUPTED
@@ -88,6 +90,14 @@ def _tell(message: str, hint: str, code: str, exit_code: int, inv: Invocation) -
 
 
 def _click(error: click.ClickException, inv: Invocation) -> int:
+    # A group without a command: click 8.2 and newer raise the whole help as an error.
+    if type(error).__name__ == "NoArgsIsHelpError" and isinstance(error, click.UsageError) and error.ctx is not None:
+        if asked_format(inv) in ("json", "jsonl"):
+            return _tell(
+                "missing command", f"see: {error.ctx.command_path} --help", "usage", statuses.EXIT_USAGE, inv
+            )
+        output.write_talk(error.ctx.get_help())
+        return statuses.EXIT_USAGE
     message = " ".join(error.format_message().split()).rstrip(".")
     hint = ""
     if isinstance(error, click.UsageError):
