@@ -24,7 +24,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> PostgresStore | None:
         import psycopg  # noqa: F401 - an extra, and 120 ms that no other store should cost
     except ImportError:
         raise StoreError(
-            "a postgresql:// store needs the package psycopg", "pip install 'agentrunner[postgres]'"
+            "a postgresql:// store needs the package psycopg", "pip install 'psycopg[binary]>=3.2'"
         ) from None
     from runner_plugins.postgres.store import PostgresStore
 

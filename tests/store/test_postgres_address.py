@@ -127,7 +127,7 @@ def test_a_password_among_the_settings_is_not_shown(postgres_server: postgres.Se
     trouble(postgres_server.url("nowhere") + f"&password={SECRET}")
 
 
-def test_without_psycopg_the_extra_is_named() -> None:
+def test_without_psycopg_the_package_is_named() -> None:
     code = """
 import sys
 sys.modules["psycopg"] = None
@@ -140,7 +140,7 @@ except StoreError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().count("\n") == 0
-    assert "pip install 'agentrunner[postgres]'" in done.stdout
+    assert "pip install 'psycopg[binary]>=3.2'" in done.stdout
 
 
 def test_looking_at_a_url_imports_no_driver() -> None:
