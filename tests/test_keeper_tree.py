@@ -16,7 +16,7 @@ import pytest
 from keeping import NOTHING, Bench, running, until
 
 from runner.host import start_time
-from runner.keeper import Keeper, KeeperDied, sweep
+from runner.keeper import Keeper, KeeperDied, processes, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +100,19 @@ def test_nothing_is_left_when_a_run_returns(bench: Bench, token: str, name: str)
 def test_a_stopped_program_is_continued_so_that_it_can_tidy_up(bench: Bench) -> None:
     bench("sh", "-c", "trap 'echo tidied; exit' TERM; echo up; kill -STOP $$; sleep 60", timeout=0.3)
     assert bench.stdout == b"up\ntidied\n"
+
+
+def test_the_table_that_ps_gives_agrees_with_the_one_in_proc() -> None:
+    """Where there is no /proc, the table comes from `ps`; both can be had on Linux."""
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    ours, theirs = processes.table()[child.pid], processes._from_ps()[child.pid]
+    assert (theirs.parent, theirs.group, theirs.zombie) == (ours.parent, ours.group, ours.zombie)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert processes._from_ps()[child.pid].zombie
+    child.wait()
+    assert processes._seconds("1-02:03:04") == 93784
+    assert processes._seconds("0:01.50") == 1.5
 
 
 def test_a_fork_bomb_is_ended(bench: Bench, token: str) -> None:

@@ -29,7 +29,8 @@ def start_time(pid: int) -> str | None:
     A zombie is gone: it runs nothing any more, whoever has yet to reap it.
     """
     if not _LINUX:
-        return _run("ps", "-o", "lstart=", "-p", str(pid)) or None
+        # Without blanks, so that it can be found in what `ps` prints of an environment.
+        return "_".join(_run("ps", "-o", "lstart=", "-p", str(pid)).split()) or None
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
