@@ -404,3 +404,30 @@ def test_a_project_that_was_moved_goes_on_and_a_missing_folder_asks_a_person(pro
     runner.ok("work", "--drain", cwd=moved)
     states = {t["id"]: t["status"] for t in runner.ok("queue", "--all", "--format", "json", cwd=moved).items}
     assert states == {here: "done", below: "done", gone: "done"}
+
+
+LOOP = "def run(payload, context):\n    open('looping', 'w').close()\n    while True:\n        pass\n"
+
+
+def test_a_handler_that_loops_past_its_time_is_interrupted(project: Path, runner: Runner) -> None:
+    (project / "handlers").mkdir()
+    (project / "handlers" / "loop.py").write_text(LOOP)
+    id = runner.ok(
+        "submit", "--type", "loop", "--payload", "{}", "--attempts", "1", "--timeout", "1", "--format", "json"
+    ).json["id"]
+    assert runner("work", "--drain").code == 3
+    assert show(runner, id)["outcome"] == "timeout"
+
+
+def test_a_handler_that_loops_is_ended_by_the_second_interrupt(project: Path, runner: Runner) -> None:
+    (project / "handlers").mkdir()
+    (project / "handlers" / "loop.py").write_text(LOOP)
+    id = runner.ok("submit", "--type", "loop", "--payload", "{}", "--format", "json").json["id"]
+    with runner.start("work", "--loop") as worker:
+        wait_for((project / "looping").exists)
+        worker.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        worker.send_signal(signal.SIGINT)
+        worker.communicate(timeout=60)
+    assert worker.returncode == 130
+    assert show(runner, id)["status"] == "pending"

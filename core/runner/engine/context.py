@@ -89,6 +89,7 @@ class TaskContext:
         self.base = base
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.cancelled = stop.event
+        self.between_processes = threading.Lock()
         self._silence = silence
         self._app = app
         self._desk = desk
@@ -117,18 +118,19 @@ class TaskContext:
         """As `runner.model.Context.process`."""
         self._stop.check()
         prefix = f"{name}-" if name else ""
-        result = self._keeper.run(
-            argv,
-            cwd=cwd or self.workspace,
-            env=self.env if env is None else env,
-            stdin=stdin,
-            stdout=self.folder / f"{prefix}stdout.log",
-            stderr=self.folder / f"{prefix}stderr.log",
-            timeout=self._left(timeout),
-            silence=self._silence if silence is None else silence,
-            on_output=on_output,
-            cancelled=self._stop.event,
-        )
+        with self.between_processes:
+            result = self._keeper.run(
+                argv,
+                cwd=cwd or self.workspace,
+                env=self.env if env is None else env,
+                stdin=stdin,
+                stdout=self.folder / f"{prefix}stdout.log",
+                stderr=self.folder / f"{prefix}stderr.log",
+                timeout=self._left(timeout),
+                silence=self._silence if silence is None else silence,
+                on_output=on_output,
+                cancelled=self._stop.event,
+            )
         if result.limit == "untrusted":
             self._stop.now("lost_claim")
         self._stop.check()

@@ -8,6 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.context import NeedsHuman
+from runner.engine.guard import Interrupted
 from runner.errors import Cancelled, LostClaim, RunnerError, StoreError
 from runner.model import Step, StepResult
 
@@ -27,6 +28,12 @@ def run(app: App, step: Step, context: TaskContext) -> StepResult:
         raise
     except RunnerError as error:
         return StepResult("crashed", evidence={"error": str(error)})
+    except Interrupted:
+        if context.cancelled.is_set():
+            raise Cancelled("the step was ended") from None
+        return StepResult(
+            "timeout", evidence={"error": "the handler did not end at its time limit, so it was interrupted"}
+        )
     except (Exception, SystemExit) as error:
         # SystemExit too: a handler that calls `sys.exit` ends itself, not the worker.
         context.log(traceback.format_exc())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runner import artifacts
 from runner.engine import evidence, folders, prints, step, verify
 from runner.engine.context import Stop, TaskContext
+from runner.engine.guard import Guard
 from runner.engine.plan import MAIN, contract_env, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
@@ -185,7 +186,7 @@ class TaskRun:
         tried = self._tried = Tried(n, context, StepResult("lost_claim"))
         place.begin(n)
         try:
-            with prints.into(context.log):
+            with prints.into(context.log), Guard(context, self._stop):
                 tried.result = step.run(self._app, todo, context)
         finally:
             place.end(n, context.log)

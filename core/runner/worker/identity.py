@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from runner import __version__, host
 from runner.errors import UsageError, suggestion
 from runner.ids import new_id
 from runner.model import Worker
+from runner.offers import capabilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.app import App
-
-
-def machine_name(app: App, given: str | None) -> str:
-    """`--machine`, RUNNER_DEVICE_ID, or the host's name; an alias of machines.yaml stands for its machine."""
-    name = given or os.environ.get("RUNNER_DEVICE_ID") or os.uname().nodename
-    for machine, settings in app.config.machines.items():
-        if name == machine or name in settings.aliases:
-            return machine
-    if given and app.config.machines and name not in app.config.machines:
-        raise UsageError(f"no machine is called '{given}' in machines.yaml", suggestion(given, app.config.machines))
-    return name
 
 
 def types_of(app: App, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -34,18 +23,6 @@ def types_of(app: App, wanted: Sequence[str]) -> tuple[str, ...]:
         if name not in app.types:
             raise UsageError(f"no task type is called '{name}'", suggestion(name, app.types))
     return tuple(wanted) or tuple(sorted(app.types.usable()))
-
-
-def capabilities_of(app: App, machine: str) -> tuple[str, ...]:
-    """What is configured, what machines.yaml says, the system, and each agent whose program is installed."""
-    from shutil import which
-
-    found = {f"os:{'macos' if sys.platform == 'darwin' else sys.platform}"}
-    found.update(app.config.worker.capabilities)
-    if machine in app.config.machines:
-        found.update(app.config.machines[machine].capabilities)
-    found.update(f"agent:{name}" for name, agent in app.agents.items() if which(agent.program))
-    return tuple(sorted(found))
 
 
 def make_worker(app: App, *, machine: str, types: Sequence[str], slots: int) -> Worker:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runner import statuses
 from runner.engine import prints
 from runner.keeper import Redaction, sweep
-from runner.store import Forget, PutLimits, Register
+from runner.store import Forget, PutLimits, Register, Release
 from runner.worker.identity import make_worker
 from runner.worker.neighbours import Neighbours
 from runner.worker.publish import publish_left
@@ -38,6 +38,10 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGN
 
 _REACT_SECONDS = 0.2
 """How soon a signal is acted on."""
+
+
+_LAST_SECONDS = 20.0
+"""How long, at the second signal, slots have to end; then the worker ends without them."""
 
 
 class Work:
@@ -257,7 +261,8 @@ class Work:
             self._inbox.put(None)
         if self._error is None:
             for slot in self._slots:
-                slot.join()
+                slot.join(_LAST_SECONDS if self._abandoned else None)
+            self._hand_back()
         self._writer.stop()
         self._over.set()
         writer.join(5.0)
@@ -270,6 +275,14 @@ class Work:
                 self._app.store.commit([Forget(worker=self._worker.id)])
             except Exception:
                 pass  # the row is only a row: it is forgotten with the next reclaim
+
+    def _hand_back(self) -> None:
+        """Claims of slots that would not end (a handler in a system call that does not return)."""
+        stuck = [Release(fence=claim, reason="the worker was told to end") for claim in self._writer.held.values()]
+        if stuck and self._abandoned:
+            for slot in self._slots:
+                slot.close()
+            self._writer.commit(stuck)
 
     def _exit_code(self) -> int:
         if self._abandoned:
