@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from runner.offers import installed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -43,10 +45,3 @@ def without_agent(task: NewTask, agents: Mapping[str, Agent], fleet: Fleet) -> s
     if any(need in machine.capabilities or agent.name in machine.agents for machine in fleet.machines):
         return None
     return f"nobody offers agent '{agent.name}' yet: its program `{agent.program}` is not installed here"
-
-
-def installed(agent: Agent) -> bool:
-    """Whether the agent's program is on this machine's PATH."""
-    from shutil import which  # here: not for the commands of every moment
-
-    return which(agent.program) is not None

@@ -38,10 +38,10 @@ def command(inv: Invocation, agent: str, prompt: tuple[str, ...], model: str | N
     It is a task like any other (`runner show`, `runner logs` know it), but works in this folder itself and
     starts at once.
     """
+    from runner.offers import machine_name
     from runner.store import SubmitTasks
     from runner.submission import Submission
     from runner.taskrequest import request
-    from runner.worker.identity import machine_name
     from runner.worker.work import Work
 
     app = inv.app(code=True)

@@ -57,8 +57,7 @@ def command(inv: Invocation, id: str) -> None:
 
 def this_machine(app: App) -> Here:
     """What a worker started on this machine would be, as far as that is known without the project's own code."""
-    from runner.advice import installed  # here: only for a task that nobody takes
-    from runner.worker.identity import capabilities_of, machine_name
+    from runner.offers import capabilities_of, installed, machine_name  # here: only for a task that is pending
 
     name = machine_name(app, None)
     settings = app.config.machines.get(name)

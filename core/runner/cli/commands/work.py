@@ -30,7 +30,7 @@ def command(inv: Invocation, mode: str | None, slots: int | None, machine: str |
     Exit code of --once and --drain: 1 if a task failed, else 3 if one needs a person, else 0; of --loop: 0.
     The first Ctrl-C finishes what runs, the second ends it and hands it back to the queue.
     """
-    from runner.worker.identity import machine_name
+    from runner.offers import machine_name
     from runner.worker.work import Work
 
     app = inv.app(code=True)
