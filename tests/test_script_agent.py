@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -212,6 +211,7 @@ def test_it_starts_in_a_few_milliseconds(tmp_path: Path) -> None:
         subprocess.run(argv, input=b"", capture_output=True, check=True)
         return time.perf_counter() - began
 
-    bare = statistics.median(seconds([sys.executable, "-I", "-S", "-c", "pass"]) for _ in range(7))
-    ours = statistics.median(seconds(PROGRAM) for _ in range(7))
+    # The quickest of several: the rest tells how busy the machine is.
+    bare = min(seconds([sys.executable, "-I", "-S", "-c", "pass"]) for _ in range(7))
+    ours = min(seconds(PROGRAM) for _ in range(7))
     assert ours < bare + 0.06
