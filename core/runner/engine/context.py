@@ -97,6 +97,10 @@ class TaskContext:
         self._redaction = redaction
         self._stop = stop
 
+    def check(self) -> None:
+        """Raise Cancelled or LostClaim when the task must end."""
+        self._stop.check()
+
     def log(self, line: str) -> None:
         """One line for people in the attempt's log."""
         stamp = time.strftime("%H:%M:%S")

@@ -6,7 +6,6 @@ an exception that is raised in it from outside, at its next instruction.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -70,4 +69,6 @@ def _wait(over: threading.Event, stop: threading.Event, deadline: float | None) 
 
 
 def _raise_in(thread: int) -> None:
+    import ctypes  # rarely needed, and not for nothing
+
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))

@@ -29,11 +29,8 @@ def run(app: App, step: Step, context: TaskContext) -> StepResult:
     except RunnerError as error:
         return StepResult("crashed", evidence={"error": str(error)})
     except Interrupted:
-        if context.cancelled.is_set():
-            raise Cancelled("the step was ended") from None
-        return StepResult(
-            "timeout", evidence={"error": "the handler did not end at its time limit, so it was interrupted"}
-        )
+        context.check()
+        return StepResult("timeout", evidence={"error": "the handler went on past its time limit, and was interrupted"})
     except (Exception, SystemExit) as error:
         # SystemExit too: a handler that calls `sys.exit` ends itself, not the worker.
         context.log(traceback.format_exc())
