@@ -134,10 +134,12 @@ def step_aside(tx: Tx, project: str, unit: str | None, limit_key: str | None) ->
 
 def _pass_on(tx: Tx, freed: list[Gate]) -> None:
     """Fill each freed gate with the first that can use it; who steps back meanwhile frees gates of its own."""
+    # Before looking: one that is being blocked by such a gate right now must be seen, or it waits for ever.
+    for gate in sorted(freed, reverse=True):  # units first, as above
+        _lock(tx, gate)
     while freed:
-        kind, project, name = freed.pop()
-        # Before looking: one that is being blocked by this gate right now must be seen, or it waits for ever.
-        tx.lock(f"unit:{name}" if kind == "unit" else f"key:{project}:{name}")
+        kind, project, name = gate = freed.pop()
+        _lock(tx, gate)
         seen = -1
         while True:
             if kind == "unit":
@@ -148,6 +150,11 @@ def _pass_on(tx: Tx, freed: list[Gate]) -> None:
             if row is None or row[0] == seen or _admit(tx, row[0], freed) == PENDING:
                 break
             seen = row[0]
+
+
+def _lock(tx: Tx, gate: Gate) -> None:
+    kind, project, name = gate
+    tx.lock(f"unit:{name}" if kind == "unit" else f"key:{project}:{name}")
 
 
 def stay(tx: Tx, seq: int, unit: str | None, home: str) -> None:
