@@ -93,9 +93,7 @@ def _click(error: click.ClickException, inv: Invocation) -> int:
     # A group without a command: click 8.2 and newer raise the whole help as an error.
     if type(error).__name__ == "NoArgsIsHelpError" and isinstance(error, click.UsageError) and error.ctx is not None:
         if asked_format(inv) in ("json", "jsonl"):
-            return _tell(
-                "missing command", f"see: {error.ctx.command_path} --help", "usage", statuses.EXIT_USAGE, inv
-            )
+            return _tell("missing command", f"see: {error.ctx.command_path} --help", "usage", statuses.EXIT_USAGE, inv)
         output.write_talk(error.ctx.get_help())
         return statuses.EXIT_USAGE
     message = " ".join(error.format_message().split()).rstrip(".")
