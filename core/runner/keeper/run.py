@@ -66,8 +66,8 @@ class Run:
         except CannotStart as error:
             return {"failed": "start", "message": str(error)}
         finally:
-            for fd in (stdin,) if stdin is not None else ():
-                os.close(fd)
+            if stdin is not None:
+                os.close(stdin)
             for stream in self._streams:
                 stream.close()
 
@@ -78,8 +78,30 @@ class Run:
         self._tree = Tree(start(request["argv"], request["cwd"], env, stdin, out.child_end, err.child_end))
 
     def _run(self) -> dict[str, Any]:
-        request = self._request
+        try:
+            self._watch()
+            self._obey()
+            self._loop()
+        except BaseException:
+            self._kill_all()
+            raise
+        for stream in self._streams:
+            stream.finish()
+            self._error = self._error or stream.error
         out, err = self._streams
+        return {
+            "exit_code": self._tree.status,
+            "limit": self._limit,
+            "error": self._error,
+            "survivors": len(self._tree.ended),
+            "seconds": time.monotonic() - self._began,
+            "stdout": out.written,
+            "stderr": err.written,
+        }
+
+    def _watch(self) -> None:
+        """Set up all that the loop waits for."""
+        request = self._request
         now = time.monotonic()
         timeout, silence = request["timeout"], request["silence"]
         self._deadline = math.inf if timeout is None else now + timeout
@@ -90,24 +112,6 @@ class Run:
             self._poller.register(stream.fd, select.POLLIN)
         self._poller.register(self._service.sock, select.POLLIN)
         self._poller.register(self._service.wake, select.POLLIN)
-        try:
-            self._obey()
-            self._loop()
-        except BaseException:
-            self._kill_all()
-            raise
-        for stream in self._streams:
-            stream.finish()
-            self._error = self._error or stream.error
-        return {
-            "exit_code": self._tree.status,
-            "limit": self._limit,
-            "error": self._error,
-            "survivors": len(self._tree.ended),
-            "seconds": time.monotonic() - self._began,
-            "stdout": out.written,
-            "stderr": err.written,
-        }
 
     def _loop(self) -> None:
         out, err = self._streams
