@@ -88,7 +88,9 @@ def test_an_id_may_be_the_start_of_one_or_must_be_longer(project: Path, runner: 
 def test_why_names_the_parents_that_are_not_done(project: Path, runner: Runner, played: Played) -> None:
     [parent] = add(project)
     [child] = add(project, after=(parent,))
-    assert f"task {parent} must be done first; it is pending" in told(runner, child)["summary"]
+    value = told(runner, child)
+    assert f"task {parent} must be done first; it is pending" in value["summary"]
+    assert value["commands"] == [f"runner why {parent}"]
     played.run("check_failed")
     value = told(runner, child)
     assert value["reasons"][0]["text"] == f"task {parent} must be done first; it is failed"
@@ -108,6 +110,10 @@ def test_why_names_the_task_that_holds_the_limit_key(project: Path, runner: Runn
             "key": "oven",
         }
     ]
+    assert value["commands"] == [f"runner why {first}"]
+    add(project, limit_key="cwd:/srv/app")
+    [behind] = add(project, limit_key="cwd:/srv/app")
+    assert told(runner, behind)["summary"].endswith("goes first: one at a time in the folder /srv/app")
 
 
 def test_why_names_the_task_that_holds_the_work_unit(project: Path, runner: Runner) -> None:

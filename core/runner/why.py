@@ -68,9 +68,14 @@ def _blocked(task: Task, facts: Facts) -> Story:
             commands += [f"runner retry {parent}", f"runner resolve {parent} done   # accept it as it is"]
         elif status == statuses.NEEDS_HUMAN:
             commands.append(f"runner review   # task {parent} waits for a person")
+        else:
+            commands.append(f"runner why {parent}   # what that one waits for")
     if facts.key_holder and task.limit_key:
-        text = f"task {facts.key_holder} goes first: one at a time with limit key '{task.limit_key}'"
+        folder = task.limit_key.removeprefix("cwd:")
+        once = f"with limit key '{folder}'" if folder == task.limit_key else f"in the folder {folder}"
+        text = f"task {facts.key_holder} goes first: one at a time {once}"
         reasons.append(Reason("limit_key", text, {"task": facts.key_holder, "key": task.limit_key}))
+        commands.append(f"runner why {facts.key_holder}   # what that one waits for")
     elif facts.key_holder:
         text = f"{facts.key_holder} holds work unit '{task.unit}'"
         reasons.append(Reason("unit", text, {"holder": facts.key_holder, "unit": task.unit}))
