@@ -58,6 +58,14 @@ def running(token: str) -> list[int]:
     return found
 
 
+def environment(pid: int) -> bytes:
+    """The environment a process was started with; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
 def until(condition: Callable[[], object], seconds: float = 20.0) -> bool:
     """Whether the condition comes true within the time."""
     deadline = time.monotonic() + seconds
