@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from runner.workspace import Kept, LeftOut, list_kept, plan_clean, remove, resto
 # Writes numbered files of every kind, and says after each round of them what is on disk.
 WRITER = """
 import os, pathlib, subprocess, sys
-root, journal, n = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+root, journal, n, KEEP = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 for name in ("u", "made.log.d", "nest/in"):
     (root / name).mkdir(parents=True, exist_ok=True)
 git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "gc.auto=0"]
@@ -40,6 +41,9 @@ while True:
         file.write(f"{n}\\n")
     (root / "replaced.new").write_text(str(n)); os.replace(root / "replaced.new", root / "replaced.txt")
     (root / "large.bin").write_bytes(b"%d " % n * 2000)
+    # Old ones go, so that the worktree does not grow for ever.
+    for name in (f"u/{n - KEEP}.txt", f"made.log.d/{n - KEEP}.log", f"nest/in/{n - KEEP}.txt"):
+        (root / name).unlink(missing_ok=True)
     if n % 7 == 0:
         subprocess.run([*git, "add", "-A"], cwd=root / "nest", check=True)
         subprocess.run([*git, "commit", "-q", "-m", f"commit {n}"], cwd=root / "nest", check=True)
@@ -52,13 +56,13 @@ while True:
 HOLDER = """
 import os, pathlib, random, subprocess, sys, time
 from runner.workspace import Caps, open_workspace
-repo, base, state, epoch, writer, journal, confirmed, seed = sys.argv[1:]
+repo, base, state, epoch, writer, journal, confirmed, seed, keep = sys.argv[1:]
 work = open_workspace(repo=pathlib.Path(repo), base=base, subdir="", unit="u1", epoch=int(epoch),
     state=pathlib.Path(state), resume_from=None, reclaimed=epoch != "1", cwd=pathlib.Path(repo),
     caps=Caps(max_file=1_000_000))
 print(work.path, flush=True)
 start = sys.stdin.readline().strip()
-agent = subprocess.Popen([sys.executable, "-c", writer, work.path, journal, start])
+agent = subprocess.Popen([sys.executable, "-c", writer, work.path, journal, start, keep])
 print(agent.pid, flush=True)
 dice = random.Random(int(seed))
 while True:
@@ -70,14 +74,31 @@ while True:
 """
 
 
+KEEP = 60
+"""So many rounds are there at a time."""
+
+
 def number(path: Path) -> int:
     return int(path.read_text() or 0) if path.exists() else 0
 
 
-def assert_whole(root: Path, sure: int, left_out: tuple[LeftOut, ...]) -> None:
-    """Everything of rounds 1 to `sure` is below `root`, or listed."""
+@dataclass
+class Progress:
+    """`sure`: up to which round a snapshot is known to hold all. `gone`: up to which the writer may have deleted."""
+
+    sure: int = 0
+    gone: int = 0
+
+    def read(self, top: Path) -> None:
+        self.sure = max(self.sure, number(top / "confirmed"))
+        self.gone = max(self.gone, number(top / "journal") + 1 - KEEP)
+
+
+def assert_whole(root: Path, progress: Progress, left_out: tuple[LeftOut, ...]) -> None:
+    """Everything of the rounds up to `sure` that was not deleted is below `root`, or listed."""
     listed = {item.path for item in left_out}
-    for n in range(1, sure + 1):
+    sure = progress.sure
+    for n in range(max(0, progress.gone) + 1, sure + 1):
         for name in names_of(n):
             assert name in listed or (root / name).read_text() == text_of(n), name
     if sure:
@@ -126,11 +147,11 @@ def newest(lab: Lab) -> Kept | None:
     return kept[-1] if kept else None
 
 
-def one_life(lab: Lab, epoch: int, dice: random.Random, sure_before: int, top: Path) -> int:
-    """A holder lives, works and is killed → up to which round its last snapshot is known to hold all."""
+def one_life(lab: Lab, epoch: int, dice: random.Random, progress: Progress, top: Path) -> None:
+    """A holder lives, works and is killed."""
     journal, confirmed = top / "journal", top / "confirmed"
     base = lab.git("rev-parse", "main")
-    words = [lab.repo, base, lab.state, epoch, WRITER, journal, confirmed, dice.randrange(10**6)]
+    words = [lab.repo, base, lab.state, epoch, WRITER, journal, confirmed, dice.randrange(10**6), KEEP]
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -141,12 +162,12 @@ def one_life(lab: Lab, epoch: int, dice: random.Random, sure_before: int, top: P
         if dice.random() < 0.15:
             # Sometimes it does not even get to open its workspace.
             time.sleep(dice.random() * 0.3)
-            return sure_before
+            return
         path = Path(holder.stdout.readline().strip())
         kept = newest(lab)
-        assert_whole(path, sure_before, kept.left_out if kept else ())
+        assert_whole(path, progress, kept.left_out if kept else ())
         # Goes on after the last round that is there in full, as an agent would.
-        there = rounds_in(path, sure_before)
+        there = rounds_in(path, progress.sure)
         journal.write_text(str(there))
         print(there, file=holder.stdin, flush=True)
         agent = int(holder.stdout.readline())
@@ -159,21 +180,21 @@ def one_life(lab: Lab, epoch: int, dice: random.Random, sure_before: int, top: P
                 os.kill(agent, signal.SIGKILL)
         holder.stdin.close()
         holder.stdout.close()
-    return max(sure_before, number(confirmed))
+        progress.read(top)
 
 
 def live_and_die(lab: Lab, kills: int, top: Path) -> None:
     seed = random.randrange(10**9)
     print(f"seed {seed}")
     dice = random.Random(seed)
-    sure = 0
+    progress = Progress()
     for epoch in range(1, kills + 1):
-        sure = one_life(lab, epoch, dice, sure, top)
+        one_life(lab, epoch, dice, progress, top)
         kept = newest(lab)
         if kept is not None and dice.random() < 0.5:
             out = top / f"out-{epoch}"
             restore(kept, out)
-            assert_whole(out, sure, kept.left_out)
+            assert_whole(out, progress, kept.left_out)
             shutil.rmtree(out)
         if kept is not None and dice.random() < 0.3:
             # The machine's disk is lost, too: only the snapshot is left.
@@ -185,9 +206,9 @@ def live_and_die(lab: Lab, kills: int, top: Path) -> None:
             last = newest(lab)
             if last is not None:
                 restore(last, top / "after-clean")
-                assert_whole(top / "after-clean", sure, last.left_out)
+                assert_whole(top / "after-clean", progress, last.left_out)
                 shutil.rmtree(top / "after-clean")
-    assert sure > 0
+    assert progress.sure > 0
     assert subprocess.run(["git", "fsck"], cwd=lab.repo, capture_output=True, check=False).returncode == 0
 
 
