@@ -10,16 +10,29 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from runner.errors import Conflict
-from runner.store import ClaimTasks, ClaimUnit, PutLimits, ReleaseUnit, Renew, RetryTask, SubmitTasks, TaskFilter, Tick
+from runner.store import (
+    CancelTask,
+    ClaimTasks,
+    ClaimUnit,
+    PutLimits,
+    ReleaseUnit,
+    Renew,
+    RetryTask,
+    SubmitTasks,
+    TaskFilter,
+    Tick,
+)
 from runner.testing import history
 from runner.testing.conformance.actors import (
     PROJECT,
     add,
     claim,
     do,
+    eventually,
     hire,
     new_task,
     new_worker,
@@ -144,6 +157,51 @@ def test_one_request_made_twice_at_once_is_done_once(two: Any, at_once: Any) -> 
         first, second = at_once(*(functools.partial(store.commit, [op], request_id=f"r{n}") for store in two))
         assert first == second
         assert len(claim(two[0], worker, limit=5)) == 1
+
+
+def test_a_cancel_that_is_made_twice_at_once_with_one_request_id_is_no_conflict(two: Any, at_once: Any) -> None:
+    for n in range(TURNS // 2):
+        op = CancelTask(task=add(two[0]))
+        answers = at_once(*(functools.partial(store.commit, [op], request_id=f"r{n}") for store in two))
+        assert answers == [["cancelled"], ["cancelled"]]
+
+
+def while_it_waits(connection: psycopg.Connection[Any], call: Callable[[], Any]) -> Any:
+    """Begin `call`, which waits for what `connection` holds; commit there; → what the call returned."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(call)
+        eventually(lambda: _someone_waits(connection), "the call waits")
+        connection.commit()
+        return answer.result()
+
+
+def _someone_waits(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+    return row is not None and row[0] > 0
+
+
+def test_a_reclaim_looks_again_once_a_renewal_is_through(two: Any, postgres_url: str) -> None:
+    store, _ = two
+    id = add(store)
+    held = take(store, hire(store), lease=0.05)
+    time.sleep(0.06)
+    ops = [Register(worker=new_worker("other")), Tick()]  # somebody is heard of: the store was not away
+    with psycopg.connect(postgres_url) as renewing:
+        renewing.execute("UPDATE claims SET lease_until = lease_until + 60")
+        _, ticked = while_it_waits(renewing, lambda: store.commit(ops))
+    assert ticked.reclaimed == ()
+    assert (read(store, id).epoch, settle(store, held)) == (held.epoch, "done")
+
+
+def test_who_is_cancelled_while_it_is_its_turn_stays_cancelled(two: Any, postgres_url: str) -> None:
+    store, _ = two
+    worker = hire(store)
+    first, second, third = (add(store, unit="u1") for _ in range(3))
+    held = take(store, worker)
+    with psycopg.connect(postgres_url) as cancelling:
+        cancelling.execute("UPDATE tasks SET status = 'cancelled', blocked_by = NULL WHERE id = %s", (second,))
+        assert while_it_waits(cancelling, lambda: settle(store, held)) == "done"
+    assert [status(store, id) for id in (first, second, third)] == ["done", "cancelled", "pending"]
 
 
 def test_a_renewal_that_was_granted_is_not_taken_back(two: Any, at_once: Any) -> None:
