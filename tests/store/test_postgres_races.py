@@ -19,6 +19,7 @@ from runner.store import (
     ClaimTasks,
     ClaimUnit,
     PutLimits,
+    Register,
     ReleaseUnit,
     Renew,
     RetryTask,
