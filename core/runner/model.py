@@ -419,7 +419,7 @@ class ProcessResult:
     """How a process that `Context.process` ran ended.
 
     `exit_code` is negative for a signal (as in subprocess). `limit` names the limit that ended it
-    (`timeout`, `stalled`; `ended` by `Context.end`) or None. `stdout`, `stderr` are the redacted logs;
+    (`timeout`, `stalled`; `ended` by `Context.end`, `untrusted` by the lease) or None. `stdout`, `stderr` are the redacted logs;
     `survivors` the number of descendants that had to be ended; `seconds` wall time.
     """
 

@@ -279,7 +279,7 @@ class Keeper:
         swept += sweep()
         said = f": {reason}" if reason else ""
         left = f"; {len(swept)} of its processes were killed" if swept else ""
-        raise KeeperDied(f"the keeper of {self.label} (pid {self._pid}) is gone{said}{left}", "start another one")
+        raise KeeperDied(f"the keeper of {self.label} (pid {self._pid}) is gone{said}{left}")
 
     def _reap(self, patience: float) -> bool:
         """Wait for the keeper's end, kill it when that takes longer than `patience` seconds; True if it was killed."""

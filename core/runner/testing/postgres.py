@@ -61,6 +61,8 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            # It outlives the test that came first: nothing of that one's environment may mark it.
+            env={"PATH": os.environ.get("PATH", os.defpath)},
             start_new_session=True,
             **owner,
         )

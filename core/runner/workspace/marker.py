@@ -20,7 +20,7 @@ FAILED: Final = "runner-snapshot-failed"
 GUARD: Final = "runner.lock"
 """Beside the marker: held by whoever writes through git for this worktree, or changes the marker."""
 
-_KEPT_HINT = "nothing was written; `runner rescue` lists what snapshots hold"
+_KEPT_HINT = "nothing was written or deleted there; `runner rescue` lists what snapshots hold"
 
 
 @dataclass(frozen=True, slots=True)
