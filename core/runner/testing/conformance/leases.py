@@ -58,6 +58,18 @@ class LeaseTests(StoreTests):
             (one.id, one.epoch, True),
         ]
 
+    def test_a_stale_renewal_does_not_lengthen_the_next_holders_lease(self, store: Store) -> None:
+        id = add(store)
+        first, second = hire(store, "w1"), hire(store, "w2")
+        lost = take(store, first)
+        bury(store, first)
+        take(store, second, lease=20)
+        [answer] = renew(store, first, lost, lease=3000)
+        assert not answer.ok
+        holder = read(store, id).holder
+        assert holder is not None
+        assert (holder.worker, holder.lease_left <= 20) == ("w2", True)
+
     def test_a_renewal_of_what_does_not_exist_is_refused(self, store: Store) -> None:
         [answer] = renew(store, hire(store), Claim("task:nobody", 1))
         assert not answer.ok

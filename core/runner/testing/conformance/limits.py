@@ -47,6 +47,15 @@ class LimitTests(StoreTests):
         first, _second, free = add(store, account="a"), add(store, account="a"), add(store, account="b")
         assert keys(claim(store, hire(store), limit=5)) == [first, free]
 
+    def test_what_others_hold_of_an_account_counts(self, store: Store) -> None:
+        set_limits(store, account_a=2)
+        submit(store, *(new_task(account="a") for _ in range(4)), *(new_task(account="b") for _ in range(2)))
+        first = take(store, hire(store, "w1"))
+        assert [c.task.account for c in claim(store, hire(store, "w2"), limit=9) if c.task] == ["a", "b", "b"]
+        assert claim(store, hire(store, "w3"), limit=9) == []
+        settle(store, first)
+        assert len(claim(store, hire(store, "w3"), limit=9)) == 1
+
     def test_a_saturated_type_leaves_room_for_others_in_the_same_claim(self, store: Store) -> None:
         set_limits(store, type_job=1)
         ids = [add(store), add(store), add(store, type="other"), add(store, type="other")]
