@@ -96,6 +96,14 @@ def test_a_targeted_task_shows_its_machine_with_an_arrow_until_it_is_claimed(
     assert item["claim"]["lease_until"] > item["created_at"]
 
 
+def test_a_task_that_waits_for_another_says_for_what(project: Path, runner: Runner) -> None:
+    for key in ("oven", "cwd:/srv/app"):
+        add(project, count=2, limit_key=key)
+    [folder, key] = [line for line in runner.ok("queue").stdout.splitlines() if "blocked" in line]
+    assert "[waits: its folder]" in folder
+    assert "[waits: its limit key]" in key
+
+
 def test_a_limit_is_kept(project: Path, runner: Runner) -> None:
     ids = add(project, count=5)
     assert [item["id"] for item in runner.ok("queue", "--limit", "2", "--format", "json").items] == ids[:-3:-1]

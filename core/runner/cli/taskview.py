@@ -169,7 +169,9 @@ def note(task: Task) -> str:
     if task.status == statuses.FAILED:
         return _one_line(f"{task.outcome}: {summary_of(task.result)}" if summary_of(task.result) else title(task))
     if task.status == statuses.BLOCKED and task.blocked_by:
-        return f"[waits: {_WAITS.get(task.blocked_by, task.blocked_by)}] {title(task)}"
+        folder = task.blocked_by == "key" and (task.limit_key or "").startswith("cwd:")
+        waits = "its folder" if folder else _WAITS.get(task.blocked_by, task.blocked_by)
+        return f"[waits: {waits}] {title(task)}"
     return title(task)
 
 
