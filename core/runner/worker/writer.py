@@ -6,6 +6,7 @@ that can't be made now is repeated with the same request id until the store is b
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError, StoreUnavailable
-from runner.ids import new_id
 from runner.model import ClaimRequest
 from runner.store import REFUSED, ClaimTasks, Register, Release, Renew, Settle, Tick
 
@@ -100,6 +100,8 @@ class Writer:
         self.held: dict[tuple[str, int], Claim] = {}
         self.claiming = True
         self.only: tuple[str, ...] = ()
+        self.giving_up = False
+        """Set when the worker must end: a store that is away is not waited for any more."""
         self.idle = threading.Event()
         self.error: BaseException | None = None
         self._trust = trust
@@ -114,6 +116,7 @@ class Writer:
         self._away = False
         self._look = True
         self._empty = 0
+        self._requests = itertools.count()
 
     # For other threads
 
@@ -304,7 +307,8 @@ class Writer:
 
     def commit_now(self, ops: list[Op]) -> list[Any]:
         """Commit; while the store is away, again with the same request id."""
-        request_id = f"{self.worker.id}-{new_id(10)}"
+        # In order: the answers that the store keeps for one worker lie side by side.
+        request_id = f"{self.worker.id}-{next(self._requests):08d}"
         pause = 0.1
         while True:
             try:
@@ -313,7 +317,7 @@ class Writer:
                 if not self._away:
                     self._hooks.talk(f"{error.message}; trying again")
                 self._away = True
-                if self._stop and not self.held:
+                if self.giving_up or (self._stop and not self.held):
                     raise
                 time.sleep(pause * random.uniform(0.7, 1.3))
                 pause = min(pause * 2, 2.0)
