@@ -63,7 +63,7 @@ class Rounds:
         self.cells[cell].append(one)
 
 
-PEER_JOBS: Final = 10_000
+PEER_JOBS: Final = 2000
 
 
 def run(setting: Setting) -> Section:
@@ -84,6 +84,7 @@ def run(setting: Setting) -> Section:
             for store, beds in stores.items():
                 for bed in beds:
                     rounds.queue(store, bed, bed.contenders()[:: 1 if turn % 2 else -1], count)
+                rounds.queue(store, beds[1], [beds[1].started()], count)
             for bed in stores.get("SQLite FULL", [])[1:2]:
                 rounds.queue("SQLite NORMAL", bed, bed.contenders("normal")[:: 1 if turn % 2 else -1], count)
             for store, contender, filler in others:
@@ -114,7 +115,7 @@ def _others(setting: Setting) -> list[tuple[str, Contender, Any]]:
 def _close(setting: Setting, stores: dict[str, list[Bed]], others: Iterable[tuple[str, Contender, Any]]) -> None:
     for beds in stores.values():
         for bed in beds:
-            for contender in (*bed.contenders(), *bed.contenders("normal")):
+            for contender in (*bed.contenders(), *bed.contenders("normal"), bed.started()):
                 setting.crew.drop(contender)
             bed.close()
     for _, contender, filler in others:
