@@ -298,7 +298,7 @@ def test_config_prints_value_and_origin(runner: Runner, project: Path) -> None:
 
 def test_config_of_a_section_lists_what_is_under_it(runner: Runner, project: Path) -> None:
     keys = [item["key"] for item in runner.ok("config", "sqlite", "--format", "json").items]
-    assert keys == ["sqlite.synchronous"]
+    assert keys == ["sqlite.synchronous", "sqlite.timeout"]
     wrong = runner("config", "worker.slot")
     assert (wrong.code, wrong.stderr) == (2, "error: unknown setting 'worker.slot' (did you mean 'worker.slots'?)\n")
 

@@ -431,3 +431,23 @@ def test_a_handler_that_loops_is_ended_by_the_second_interrupt(project: Path, ru
         worker.communicate(timeout=60)
     assert worker.returncode == 130
     assert show(runner, id)["status"] == "pending"
+
+
+def test_a_worker_whose_store_is_away_still_ends_at_the_second_signal(project: Path, runner: Runner) -> None:
+    submit(runner, "touch started; sleep 2")
+    from runner.project import find_project
+    from runner_plugins.sql.turnstile import Turnstile
+
+    state = find_project(project).state
+    with runner.start("work", "--loop", env={"RUNNER_SQLITE_TIMEOUT": "0.5"}) as worker:
+        wait_for((project / "started").exists)
+        lock = Turnstile(state / "store.db")
+        lock.acquire()
+        time.sleep(3)
+        worker.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        worker.send_signal(signal.SIGINT)
+        worker.communicate(timeout=60)
+        lock.release()
+        lock.close()
+    assert worker.returncode in (4, 130)

@@ -200,6 +200,7 @@ class Sqlite(Model):
     synchronous: Literal["full", "normal"] = Field(
         default="full", description="full survives a power failure; normal may lose the last commits in one"
     )
+    timeout: Seconds = Field(default=30.0, description="how long a writer waits for the one before it")
 
 
 class Ssh(Model):

@@ -106,6 +106,11 @@ class TaskRun:
         except (UsageError, WorkspaceUnavailable) as error:
             # Trying again would bring the same: a person has to see to it first.
             return self._settle_quietly(StepResult("needs_human", evidence={"error": str(error)}), str(error))
+        except OSError as error:
+            # A step's own trouble is its outcome already; this is the machine's (a read-only or missing folder).
+            where = f" ({error.filename})" if error.filename else ""
+            text = f"this machine can't run it: {error.strerror or error}{where}"
+            return self._settle_quietly(StepResult("needs_human", evidence={"error": text}), text)
         except RunnerError as error:
             return self._settle_quietly(StepResult("crashed", evidence={"error": str(error)}), str(error))
         except Exception as error:

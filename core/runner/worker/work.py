@@ -325,6 +325,6 @@ class Work:
             self._abandon()
 
     def _abandon(self) -> None:
-        self._abandoned = True
+        self._abandoned = self._writer.giving_up = True
         for claim in list(self._writer.held.values()):
             self._end(claim, "released")
