@@ -419,8 +419,8 @@ class ProcessResult:
     """How a process that `Context.process` ran ended.
 
     `exit_code` is negative for a signal (as in subprocess). `limit` names the limit that ended it
-    (`timeout`, `stalled`; `ended` by `Context.end`, `untrusted` by the lease) or None. `stdout`, `stderr` are the redacted logs;
-    `survivors` the number of descendants that had to be ended; `seconds` wall time.
+    (`timeout`, `stalled`; `ended` by `Context.end`, `untrusted` by the lease) or None. `stdout`, `stderr` are
+    the redacted logs; `survivors` the number of descendants that had to be ended; `seconds` wall time.
     """
 
     exit_code: int

@@ -64,8 +64,9 @@ class Forget(Op):
 class ClaimTasks(Op):
     """Take up to `limit` pending tasks of the lanes that fit `worker` → list[Claim], lowest rank first.
 
-    `lanes` narrows to these lane ids; `only` names the tasks themselves, whatever their lanes. Each claim carries its task; its status is `claimed`, its epoch
-    one more than before. Lanes of saturated types or accounts, and parked accounts, are left out.
+    `lanes` narrows to these lane ids; `only` names the tasks themselves, whatever their lanes. Each claim
+    carries its task; its status is `claimed`, its epoch one more than before. Lanes of saturated types or
+    accounts, and parked accounts, are left out.
     """
 
     worker: Worker
