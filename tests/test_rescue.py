@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from played import add
 from workspaces import Lab, git, make_lab, put, tree
 
 from runner.errors import GitError, UsageError
@@ -191,6 +192,12 @@ def test_a_project_outside_any_repository_has_an_empty_list(project: Path, runne
 def test_rescuing_does_not_need_the_store(lab: Lab, runner: Runner) -> None:
     worked(lab, "task-1", 1, a="1")
     assert runner.ok("rescue", "--store", "postgresql://127.0.0.1:1/none", "--format", "json", cwd=lab.repo).items
+
+
+def test_a_task_of_a_work_unit_is_found_by_its_own_id(lab: Lab, runner: Runner) -> None:
+    [task] = add(lab.repo, unit="wu-1")
+    worked(lab, "wu-1", 1, a="1")
+    assert [item["unit"] for item in runner.ok("rescue", task, "--format", "json", cwd=lab.repo).items] == ["wu-1"]
 
 
 def test_help_shows_examples(runner: Runner) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner import times
-from runner.errors import NotFound, UsageError, suggestion
+from runner.errors import NotFound, RunnerError, UsageError, suggestion
 from runner.project import shown
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def command(inv: Invocation, unit: str | None, attempt: int | None, snapshot: st
         raise UsageError("--into, --attempt and --snapshot need the ID of a task or work unit", "see: runner rescue")
     found = _all(inv)
     if unit is not None:
-        named = [kept for kept in found if kept.unit == _find(unit, found)]
+        name = _find(inv, unit, found)
+        named = [kept for kept in found if kept.unit == name]
         found = [one for kept in reversed(named) for one in history(kept)]
         found = [kept for kept in found if attempt is None or kept.attempt == attempt]
         found = [kept for kept in found if snapshot is None or kept.commit.startswith(snapshot.lower())]
@@ -69,7 +70,8 @@ def _all(inv: Invocation) -> list[Kept]:
     return list_kept(base.repo if base else None, project.state)
 
 
-def _find(word: str, found: list[Kept]) -> str:
+def _find(inv: Invocation, word: str, found: list[Kept]) -> str:
+    """The unit that `word` names: itself, the start of one, or that of a task."""
     units = {kept.unit for kept in found}
     if word in units:
         return word
@@ -78,8 +80,20 @@ def _find(word: str, found: list[Kept]) -> str:
         return near[0]
     if near and word:
         raise UsageError(f"'{word}' starts several ids: {', '.join(sorted(near)[:10])}", "type more of it")
+    unit = _unit_of_task(inv, word)
+    if unit in units:
+        return unit
     hint = suggestion(word, units) if units else "no snapshot was taken yet"
     raise NotFound(f"no snapshot of '{word}' is kept", hint)
+
+
+def _unit_of_task(inv: Invocation, word: str) -> str:
+    # Files are found without the store; only a task of a work unit is looked up there, when it can be.
+    try:
+        task = inv.store().queue.get(word)
+    except RunnerError:
+        return ""
+    return task.unit or "" if task else ""
 
 
 def _json(kept: Kept) -> dict[str, Any]:
