@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from setting import Setting
 
-SETTLE = 4.0
+SETTLE = 3.0
 """Seconds until a worker that has just started is idle."""
 
 
 def run(setting: Setting) -> Section:
     """Measure a worker on each store, all at the same time."""
-    seconds = 10.0 if setting.quick else 30.0
+    seconds = 6.0 if setting.quick else 30.0
     setting.say(f"an idle worker, {seconds:.0f} s")
     urls: dict[str, str | None] = {}
     if setting.sqlite:
@@ -64,9 +64,10 @@ def _start(folder: Path, url: str | None) -> subprocess.Popen[bytes]:
     if url is not None:
         env["RUNNER_STORE"] = url
     runner = [sys.executable, "-m", "runner"]
-    subprocess.run([*runner, "init", "--yes"], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*runner, "init", "--yes"], cwd=folder, env=env, check=True, **quiet)
     if url is not None:
-        subprocess.run([*runner, "store", "upgrade"], cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*runner, "store", "upgrade"], cwd=folder, env=env, check=True, **quiet)
     out = (folder / "worker.log").open("wb")
     return subprocess.Popen([*runner, "work", "--loop"], cwd=folder, env=env, stdout=out, stderr=out)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from setting import Setting
 
 ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
-    "startup": (["--rounds", "12"], ["--rounds", "5"]),
+    "startup": (["--rounds", "12"], ["--rounds", "4"]),
     "keeper": (["--rounds", "10"], ["--rounds", "4", "--launches", "20"]),
     "capture": (["--rounds", "2"], ["--rounds", "2", "--megabytes", "60"]),
 }

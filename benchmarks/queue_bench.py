@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Cell = tuple[str, int, str, int]
 """(store, waiting, contender, processes)."""
 
+LONG, SHORT = 0.3, 0.12
+"""Seconds of a round."""
+
 FIRST_GUESS: Final = 1500
 """Tasks that a round may take before it was ever run."""
 
@@ -28,19 +31,26 @@ FIRST_GUESS: Final = 1500
 class Rounds:
     """The rounds of every cell, again and again in one order: each cell sees the machine's good and bad times."""
 
-    def __init__(self, crew: Crew, seconds: float) -> None:
+    def __init__(self, crew: Crew) -> None:
         self.cells: dict[Cell, list[Round]] = defaultdict(list)
         self._crew = crew
-        self._seconds = seconds
 
     def queue(self, store: str, bed: Bed, contenders: Sequence[Contender], processes: int) -> None:
-        """A round of each contender on the same queue, which has its size again before each."""
+        """Each contender on the same queue, which has its size again before each round."""
+        if processes <= 2 and len(contenders) > 1:
+            # Short rounds, twice: what disturbs one, disturbs its neighbour too. Many processes need time to share.
+            self._queue(store, bed, contenders, processes, SHORT)
+            self._queue(store, bed, contenders[::-1], processes, SHORT)
+        else:
+            self._queue(store, bed, contenders, processes, LONG)
+
+    def _queue(self, store: str, bed: Bed, contenders: Sequence[Contender], processes: int, seconds: float) -> None:
         for contender in contenders:
             cell = (store, bed.size, contender.name, processes)
             count = max((2 * r.done for r in self.cells[cell]), default=FIRST_GUESS)
             for _ in range(4):
                 bed.need(count)
-                one = self._crew.round(contender, processes, self._seconds)
+                one = self._crew.round(contender, processes, seconds)
                 bed.used(one.done)
                 if not one.dry:
                     break
@@ -55,7 +65,7 @@ class Rounds:
             if left[contender.name] < need:
                 filler.fill(need - left[contender.name])
                 left[contender.name] = need
-            one = self._crew.round(contender, processes, self._seconds)
+            one = self._crew.round(contender, processes, LONG)
             left[contender.name] -= one.done
             if not one.dry:
                 break
@@ -70,7 +80,7 @@ def run(setting: Setting) -> Section:
     """All cells, interleaved."""
     sizes = (1000, 100_000) if setting.quick else (1000, 100_000, 1_000_000)
     processes = (1, 8) if setting.quick else (1, 2, 4, 8)
-    rounds = Rounds(setting.crew, 0.3)
+    rounds = Rounds(setting.crew)
     stores: dict[str, list[Bed]] = {}
     if setting.sqlite:
         stores["SQLite FULL"] = [SqliteBed(setting.folder, size) for size in sizes]
@@ -78,7 +88,7 @@ def run(setting: Setting) -> Section:
         stores["PostgreSQL"] = [PostgresBed(setting.server, size) for size in sizes]
     others = _others(setting)
     left: dict[str, int] = defaultdict(int)
-    for turn in range(2 if setting.quick else 7):
+    for turn in range(3 if setting.quick else 7):
         setting.say(f"claim and finish, turn {turn + 1}")
         for count in processes:
             for store, beds in stores.items():
@@ -87,7 +97,7 @@ def run(setting: Setting) -> Section:
                 rounds.queue(store, beds[1], [beds[1].started()], count)
             for bed in stores.get("SQLite FULL", [])[1:2]:
                 rounds.queue("SQLite NORMAL", bed, bed.contenders("normal")[:: 1 if turn % 2 else -1], count)
-            for store, contender, filler in others:
+            for store, contender, filler in others if turn < 2 or not setting.quick else ():
                 rounds.peer(store, contender, filler, left, count)
     _close(setting, stores, others)
     return _report(rounds.cells, processes, setting)
