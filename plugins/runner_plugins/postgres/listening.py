@@ -56,10 +56,11 @@ class Listener:
                 heard = self._drain(look)
                 if self._connection is None:
                     self._seek()
-                watched: list[Any] = [self._hear]
+                watched = select.poll()
+                watched.register(self._hear, select.POLLIN)
                 if self._connection is not None:
-                    watched.append(self._connection.fileno())
-                if not heard and select.select(watched, [], [], max(0.0, end - time.monotonic()))[0]:
+                    watched.register(self._connection.fileno(), select.POLLIN)
+                if not heard and watched.poll(max(0.0, end - time.monotonic()) * 1000):
                     heard = self._drain(look)
                 for kind in ("cancel", "work", "wake"):
                     if kind in heard:

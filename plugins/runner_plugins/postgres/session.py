@@ -15,7 +15,7 @@ from runner_plugins.postgres.wire import Wire, constant
 from runner_plugins.sql.lanes import READ_NEW, LaneCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.model import Lane, Worker
     from runner_plugins.postgres.address import Address
@@ -162,6 +162,7 @@ class LaneList:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cache = LaneCache()
+        self._ids: dict[tuple[Any, ...], Row] = {}
 
     @property
     def last(self) -> int:
@@ -180,7 +181,15 @@ class LaneList:
         with self._lock:
             return list(self._cache.fitting(worker))
 
+    def find(self, routing: tuple[Any, ...], ask: Callable[[], Sequence[Row]]) -> Row | None:
+        """The row of a lane's id by its routing; asked for once."""
+        known = self._ids.get(routing)
+        if known is None and (found := ask()):
+            known = self._ids[routing] = found[0]
+        return known
+
     def forget(self) -> None:
         """A transaction that was rolled back may have shown lanes that do not exist."""
         with self._lock:
             self._cache = LaneCache()
+            self._ids = {}

@@ -69,12 +69,7 @@ def text(value: Any) -> bytes | None:
     """A value as PostgreSQL reads it; its type is inferred from where it stands."""
     kind = type(value)
     if kind is str:
-        if "\0" in value:
-            value = value.replace("\0", "\ufffd")  # PostgreSQL's text can't hold it; losing the task would be worse
-        try:
-            return value.encode()  # type: ignore[no-any-return]
-        except UnicodeEncodeError:
-            return value.encode(errors="replace")  # type: ignore[no-any-return]
+        return _encoded(value)
     if value is None:
         return None
     if kind is int or kind is float:
@@ -82,18 +77,25 @@ def text(value: Any) -> bytes | None:
     if kind is bool:
         return b"1" if value else b"0"
     if kind is list or kind is tuple:
-        return b"{" + b",".join(_element(one) for one in value) + b"}"
+        return _encoded("{" + ",".join([_element(one) for one in value]) + "}")
     raise TypeError(f"no value for the store: {value!r}")
 
 
-def _element(value: Any) -> bytes:
-    if value is None:
-        return b"NULL"
-    plain = text(value)
-    assert plain is not None
+def _encoded(value: str) -> bytes:
+    if "\0" in value:
+        value = value.replace("\0", "\ufffd")  # PostgreSQL's text can't hold it; losing the task would be worse
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        return value.encode(errors="replace")
+
+
+def _element(value: Any) -> str:
     if type(value) is str:
-        return b'"' + plain.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
-    return plain
+        if '"' in value or "\\" in value:
+            value = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{value}"'
+    return "NULL" if value is None else repr(value)
 
 
 _VALUES = re.compile(r"^(INSERT INTO \w+ \([^)]*\))\s+VALUES\s+\((.*)\)$", re.DOTALL)

@@ -11,7 +11,7 @@ from runner_plugins.postgres.spelling import bulk, statement
 from runner_plugins.postgres.wire import BEGIN, COMMIT, constant
 from runner_plugins.sql import fences
 from runner_plugins.sql.apply import ANSWER
-from runner_plugins.sql.lanes import READ_NEW
+from runner_plugins.sql.lanes import FIND, READ_NEW
 from runner_plugins.sql.rows import EVENT
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Transaction:
         return self._wire.answer(self._send(sql, values)).rows
 
     def one(self, sql: str, **values: Any) -> Row | None:
+        if sql is FIND:
+            return self.store.lanes.find(tuple(values.values()), lambda: self.all(sql, **values))
         found = self.all(sql, **values)
         return found[0] if found else None
 
