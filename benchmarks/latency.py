@@ -189,7 +189,7 @@ def _pairs(setting: Setting) -> list[tuple[str, str, Waiter]]:
             for name in ("a", "b"):
                 (folder := setting.folder / f"latency-{synchronous}-{name}").mkdir()
                 beds.append(SqliteBed(folder, 1000, empty=True))
-            socket = str(setting.folder / f"raw-{synchronous}.sock")
+            socket = str(setting.sockets / f"raw-{synchronous}.sock")
             ours, raw = beds[0].contenders(synchronous)[0].options, beds[1].contenders(synchronous)[1].options
             found.append((store, "runner", Waiter("OursWaits", **ours)))
             found.append((store, "raw ping", Waiter("RawPing", socket=socket, **raw)))

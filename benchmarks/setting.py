@@ -34,8 +34,9 @@ class Setting:
         self.folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
         self._ends = contextlib.ExitStack()
         self._begun = time.monotonic()
-        # Pings between processes go to sockets of this run only.
-        os.environ["XDG_RUNTIME_DIR"] = str(self.folder)
+        # Pings between processes go to sockets of this run only, in a short path: theirs have 107 bytes at most.
+        self.sockets = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp"))
+        os.environ["XDG_RUNTIME_DIR"] = str(self.sockets)
 
     @cached_property
     def crew(self) -> Crew:
@@ -49,6 +50,8 @@ class Setting:
 
         from runner.testing import postgres
 
+        if len(str(self.folder)) > 60:
+            raise SystemExit(f"the path {self.folder} is too long for PostgreSQL's socket; choose a shorter --folder")
         return self._ends.enter_context(postgres.serve(settings=DURABLE, folder=str(self.folder)))
 
     def say(self, what: str) -> None:
@@ -57,7 +60,8 @@ class Setting:
 
     def close(self) -> None:
         self._ends.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.sockets):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def real_disk() -> str:
