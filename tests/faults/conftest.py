@@ -87,10 +87,18 @@ class Field:
         workers = {str(event.data.get("worker")) for event in known.events}
         of_stopped = {worker for worker in workers for pid in stopped or () if f"-{pid}-" in worker}
         report = history.check(known, submitted=self.ids, stopped=of_stopped)
-        assert report.violations == []
+        assert report.violations == [], "\n".join(map(str, [*report.violations[:20], *self.stories(store)]))
         assert store.queue.count(TaskFilter()) == {"done": len(self.ids)}
         self.nobody_left()
         return report
+
+    def stories(self, store: Store, most: int = 5) -> Iterator[str]:
+        """What became of the first tasks that are not done."""
+        for task in [task for task in store.queue.find(TaskFilter()) if task.status != "done"][:most]:
+            spent = f"{task.attempts} attempts, {task.interruptions} interruptions"
+            yield f"{task.id} is {task.status} ({task.outcome}; {spent}): {task.question or task.result}"
+            for event in store.queue.events(task=task.id)[-12:]:
+                yield f"    {event.at:.3f} {event.kind} {event.epoch} {dict(event.data)}"
 
     def nobody_left(self) -> None:
         """No worker, keeper or task of this project runs any more."""

@@ -7,7 +7,8 @@ import os
 import signal
 
 # Ignored signals stay ignored over exec, and Python or the keeper ignores these.
-_DEFAULT = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ]
+# So may a shell that started us in the background, of others.
+_DEFAULT = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class CannotStart(Exception):

@@ -198,8 +198,14 @@ def _reachable(programs: Path, root: Path, owner: Mapping[str, Any]) -> Path:
     try:
         subprocess.run([programs / "postgres", "--version"], stdout=subprocess.DEVNULL, check=True, cwd="/", **owner)
     except (PermissionError, subprocess.CalledProcessError):
-        shutil.copytree(programs.parent, root / "install")
-        return root / "install" / "bin"
+        # In the wheel's own layout: the programs look for their libraries beside the package.
+        install, package = programs.parent, programs.parent.parent
+        copy = root / "site" / package.name / install.name
+        shutil.copytree(install, copy)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, root / "site" / libraries.name)
+        return copy / programs.name
     return programs
 
 
