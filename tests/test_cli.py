@@ -375,3 +375,12 @@ def test_a_group_without_a_command_shows_its_help(runner: Runner, group: str) ->
     assert "Commands:" in lines
     for words, env in (((group, "--format", "json"), {}), ((group,), {"RUNNER_FORMAT": "json"})):
         assert runner(*words, env=env).error["message"] == "missing command"
+
+
+def test_a_stores_password_is_never_shown() -> None:
+    from runner.app import hide_password
+
+    assert hide_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert hide_password("postgresql://host/db?password=secret&sslmode=require") == (
+        "postgresql://host/db?password=***&sslmode=require"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -238,7 +239,8 @@ class App:
 
 
 def hide_password(url: str) -> str:
-    """The URL as it may be shown: `postgresql://me:***@host/db`."""
+    """The URL as it may be shown: `postgresql://me:***@host/db`, `…?password=***`."""
+    url = re.sub(r"([?&]password=)[^&#]*", r"\1***", url)
     scheme, separator, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
     if not at or ":" not in login:

@@ -83,7 +83,7 @@ class Field:
 
     def proof(self, store: Store, stopped: list[int] | None = None) -> history.Report:
         """Everything done once, nothing broken, no process left → the report."""
-        known = history.gather(store, self.effects)
+        known = self.whole_history(store)
         workers = {str(event.data.get("worker")) for event in known.events}
         of_stopped = {worker for worker in workers for pid in stopped or () if f"-{pid}-" in worker}
         report = history.check(known, submitted=self.ids, stopped=of_stopped)
@@ -91,6 +91,16 @@ class Field:
         assert store.queue.count(TaskFilter()) == {"done": len(self.ids)}
         self.nobody_left()
         return report
+
+    def whole_history(self, store: Store, seconds: float = 60.0) -> history.History:
+        """The history once its log is whole: what is past a transaction of a killed client is not read yet."""
+        deadline = time.monotonic() + seconds
+        while True:
+            known = history.gather(store, self.effects)
+            told = {event.task for event in known.events if event.kind in ("task.settled", "task.cancelled")}
+            if set(self.ids) <= told or time.monotonic() > deadline:
+                return known
+            time.sleep(0.5)
 
     def stories(self, store: Store, most: int = 5) -> Iterator[str]:
         """What became of the first tasks that are not done."""

@@ -23,8 +23,10 @@ SECONDS_A_POINT: Final = 600.0
 
 THERE = "SELECT id, status FROM tasks WHERE id IN @ids"
 THERE_ONE = "SELECT id, status FROM tasks WHERE id = :id"
+# `seq + 0`: by the key's index, of which there are few, not backwards through all tasks.
 KEYED = """SELECT id, status, digest, type FROM tasks WHERE project = :project AND key = :key
-    AND (status NOT IN ('done', 'failed', 'cancelled') OR key_forever = 1 OR :forever = 1) ORDER BY seq DESC LIMIT 1"""
+    AND (status NOT IN ('done', 'failed', 'cancelled') OR key_forever = 1 OR :forever = 1)
+    ORDER BY seq + 0 DESC LIMIT 1"""
 PARENTS = "SELECT id, seq, status FROM tasks WHERE id IN @ids ORDER BY id{lock}"
 MARK_PARENT = "UPDATE tasks SET children = 1 WHERE seq = :seq AND children = 0"
 ADD_DEP = "INSERT INTO deps (child, parent, met) VALUES (:child, :parent, :met) ON CONFLICT DO NOTHING"
