@@ -110,10 +110,9 @@ def check(
         if id not in lives:
             report.violations.append(Violation("lost", id, "was submitted and is not in the log"))
     for id, life in lives.items():
-        if finished and life.status not in TERMINAL:
-            now = history.statuses.get(id, "unknown")
-            report.violations.append(Violation("unfinished", id, f"the log ends with {life.status}, it is {now}"))
         now = history.statuses.get(id)
+        if finished and life.status not in TERMINAL:
+            report.violations.append(Violation("unfinished", id, f"the log ends with {life.status}, the task is {now}"))
         if now is not None and (now in TERMINAL or life.status in TERMINAL) and now != life.status:
             report.violations.append(Violation("disagree", id, f"the log ends with {life.status}, the task is {now}"))
     for id in history.statuses.keys() - lives.keys():
