@@ -157,6 +157,14 @@ def test_a_unit_s_name_that_is_used_again_does_not_find_another_s_work(lab: Lab)
     assert not (lab.open(3).path / "n.txt").exists()
 
 
+def test_a_claim_whose_worktree_is_gone_goes_on_from_its_own_snapshot(lab: Lab) -> None:
+    with lab.open(1) as work:
+        put(work.path, **{"n.txt": "mine"})
+        work.snapshot(1)
+    os.rename(work.path, lab.state / "lost")
+    assert (lab.open(1).path / "n.txt").read_text() == "mine"
+
+
 def test_a_log_that_a_crash_cut_short_does_not_stop_snapshots(lab: Lab) -> None:
     work = lab.open(1)
     admin = Path(git("rev-parse", "--absolute-git-dir", cwd=work.path))

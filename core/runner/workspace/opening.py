@@ -170,15 +170,17 @@ class _Opening:
         return out.decode("ascii").strip()
 
     def _last_snapshot(self) -> str | None:
-        """The unit's newest snapshot by an earlier claim; none that was set aside, or is from another project's unit.
+        """The unit's newest snapshot up to this claim; none that was set aside, or is from another project's unit.
 
         Names of units may be used again, by another project or after a state folder was deleted: then
-        epochs start anew, and a first claim starts from its base.
+        epochs start anew, and a first claim starts from its base. A claim's own snapshot counts where
+        the unit's folder shows that it was worked for before.
         """
+        newest = self.epoch if (self.home / REPO).exists() else self.epoch - 1
         found = [
             kept.commit
             for kept in kept_in(self.repo, self.unit)
-            if kept.project == self.project and kept.epoch < self.epoch and attempt_of(kept.ref, self.unit) is not None
+            if kept.project == self.project and kept.epoch <= newest and attempt_of(kept.ref, self.unit) is not None
         ]
         return found[-1] if found else None
 
