@@ -67,26 +67,33 @@ def test_a_task_that_runs_through_restarts_is_not_ended_by_them(postgres_field: 
 
 
 def test_workers_are_killed_while_the_server_restarts(postgres_field: Field) -> None:
-    _survive(postgres_field, tasks=80, folders=20, workers=3, kill_every=1.0, restart_every=2.5, timeout=150)
+    _survive(
+        postgres_field, tasks=60, seconds=0.4, folders=20, workers=3, kill_every=1.0, restart_every=2.5, timeout=150
+    )
 
 
 @pytest.mark.soak
 def test_two_thousand_tasks_survive_kills_stops_and_restarts(postgres_field: Field) -> None:
-    _survive(postgres_field, tasks=2000, folders=60, workers=6, kill_every=0.2, restart_every=5, timeout=3400)
+    _survive(
+        postgres_field, tasks=2000, seconds=0.05, folders=60, workers=6, kill_every=0.2, restart_every=5, timeout=3400
+    )
 
 
 def _survive(
     field: Field,
     *,
     tasks: int,
+    seconds: float,
     folders: int,
     workers: int,
     kill_every: float,
     restart_every: float,
     timeout: float,
 ) -> None:
+    """The tasks alone take longer than two restarts, on however quick a machine."""
+    assert tasks * seconds / workers > 2 * restart_every
     field.settings(lease=30, renew=2, interruptions=20)
-    field.submit(tasks, seconds=0.05, folders=folders)
+    field.submit(tasks, seconds=seconds, folders=folders)
     assert field.server is not None
     with field.crew(workers) as crew, restarted(field.server, restart_every) as restarts:
         torment = faults.Torment(crew, kill_every=kill_every)

@@ -37,6 +37,14 @@ class Member:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def up(self) -> bool:
+        """Whether it has started: its keepers are its children."""
+        try:
+            return bool(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().strip())
+        except FileNotFoundError:
+            return self.alive  # a kernel that does not tell
+
 
 @dataclass
 class Crew:
@@ -65,6 +73,11 @@ class Crew:
         self.members = [member for member in self.members if member.alive]
         while len(self.members) < self.size:
             self.members.append(self._hire())
+
+    @property
+    def ready(self) -> bool:
+        """Whether most of the crew has started: on a busy machine that takes longer than the time between faults."""
+        return sum(member.up and not member.stopped for member in self.members) * 2 >= self.size
 
     def kill(self) -> int | None:
         """SIGKILL a random member that is not stopped → its pid."""
@@ -145,8 +158,9 @@ class Crew:
 class Torment:
     """What happens to a crew until the work is done.
 
-    Every `kill_every` seconds one is killed and replaced; every `stop_every` one is stopped for
-    `stop_seconds`, then continued. `stop_how` picks the moments of the stops in turn.
+    Every `kill_every` seconds one is killed and replaced, once most of the crew has started; every
+    `stop_every` one is stopped for `stop_seconds`, then continued. `stop_how` picks the moments of the
+    stops in turn.
     """
 
     crew: Crew
@@ -167,7 +181,7 @@ class Torment:
             now = time.monotonic()
             if now - began > timeout:
                 raise TimeoutError(f"not done after {timeout} s; the workers said:\n{self.crew.words()[-4000:]}")
-            if now >= next_kill:
+            if now >= next_kill and self.crew.ready:
                 self.crew.kill()
                 next_kill = max(next_kill + self.kill_every, now)
             if resume and now >= resume[0]:
