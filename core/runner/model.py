@@ -200,8 +200,13 @@ class Agent:
     `{prompt}` are filled in anywhere. The prompt goes in on stdin when `prompt` is "stdin". `format`
     names an output reader, `strip` variables (globs; `!GLOB` keeps) removed from the environment, `env`
     those set, `root_env` those set as well for root with full permission. `errors` maps known error
-    texts (regular expressions) to outcomes. `linger`: seconds it may live after its final event.
-    `reader` makes the output reader that a plugin brings along.
+    texts (regular expressions) to outcomes, `exit_codes` exit codes of its own. Seconds: `timeout` of
+    wall clock, `first_output` until it says anything, `silence` without output or a busy process, `linger`
+    it may live after its final event; `max_output` bytes of output. `cumulative` says which of a
+    resumed session's numbers are sums of the session ("tokens", "cost"); `resume_in` where it can be
+    resumed: "same" directory or "any". `version` are the words that print its version, `install` and
+    `login` tell a person how to get and to log in to it. `reader` makes the output reader that a
+    plugin brings along.
     """
 
     name: str
@@ -220,8 +225,16 @@ class Agent:
     account: str | None = None
     timeout: float | None = None
     silence: float | None = None
+    first_output: float | None = None
+    max_output: int | None = None
     linger: float | None = 30.0
     errors: Mapping[str, str] = field(default_factory=dict)
+    exit_codes: Mapping[int, str] = field(default_factory=dict)
+    cumulative: tuple[str, ...] = ()
+    resume_in: Literal["same", "any"] = "any"
+    version: tuple[str, ...] = ("--version",)
+    install: str = ""
+    login: str = ""
     reader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 
 

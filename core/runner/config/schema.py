@@ -131,7 +131,20 @@ class AgentSettings(Model):
     account: str | None = None
     timeout: Seconds | None = None
     silence: Seconds | None = None
-    errors: dict[Regex, str] | None = None
+    first_output: Seconds | None = Field(default=None, description="how long it may say nothing at first")
+    max_output: Bytes | None = Field(default=None, description="most bytes of output before it is ended")
+    linger: Seconds | None = Field(default=None, description="how long it may live after its final word")
+    errors: dict[Regex, str] | None = Field(default=None, description="texts in its output, and the outcome they mean")
+    exit_codes: dict[int, str] | None = Field(default=None, description="exit codes of its own, and what they mean")
+    cumulative: tuple[Literal["tokens", "cost"], ...] | None = Field(
+        default=None, description="which numbers of a resumed session are sums of the whole session"
+    )
+    resume_in: Literal["same", "any"] | None = Field(
+        default=None, description="whether a session can go on in another directory"
+    )
+    version: Words | None = Field(default=None, description="the words after the program that print its version")
+    install: str | None = Field(default=None, description="how a person installs it")
+    login: str | None = Field(default=None, description="how a person logs in to it")
 
 
 class RouteMatch(Model):
