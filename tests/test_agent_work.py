@@ -296,3 +296,16 @@ def test_a_person_who_queues_a_task_again_lifts_the_park_of_its_account(broken: 
     runner.ok("retry", id)
     runner.ok("work", "--drain")
     assert {show(runner, one)["status"] for one in (id, other)} == {"done"}
+
+
+def test_a_snapshot_that_fails_is_an_event_for_people_to_see(broken: Path, runner: Runner) -> None:
+    (broken / "runner.yaml").write_text("workspace: {snapshot_every: 0.2}\n")
+    objects = "$(git rev-parse --git-common-dir)/objects"
+    script = f'o={objects}; echo x > a.txt; mv "$o" "$o-away"; sleep 1.5; mv "$o-away" "$o"'
+    payload = json.dumps({"script": script})
+    id: str = runner.ok("submit", "--type", "run_script", "--payload", payload, "--format", "json").json["id"]
+    runner.ok("work", "--drain")
+    events = [e for e in runner.ok("why", id, "--format", "json").json["events"] if e["kind"] == "snapshot.failed"]
+    assert len(events) == 1, "the same reason is told once"
+    assert "no snapshot of" in events[0]["data"]["reason"]
+    assert show(runner, id)["status"] == "done"

@@ -23,7 +23,17 @@ from runner.engine.seal import verdict as seal_verdict
 from runner.engine.workplace import Workplace, WorkspaceUnavailable
 from runner.errors import Cancelled, LostClaim, RunnerError, StoreError, UsageError
 from runner.model import Repair, StepResult, Verdict
-from runner.store import REFUSED, FinishAttempt, LateEvidence, Published, PutArtifact, Release, Settle, StartAttempt
+from runner.store import (
+    REFUSED,
+    AppendEvent,
+    FinishAttempt,
+    LateEvidence,
+    Published,
+    PutArtifact,
+    Release,
+    Settle,
+    StartAttempt,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -189,12 +199,12 @@ class TaskRun:
             silence=todo.policy.silence,
         )
         tried = self._tried = Tried(n, context, StepResult("lost_claim"))
-        place.begin(n)
+        place.begin(n, self._no_snapshot)
         try:
             with prints.into(context.log), Guard(context, self._stop):
                 tried.result = step.run(self._app, todo, context)
         finally:
-            place.end(n, context.log)
+            place.end(n, self._no_snapshot)
         self._stop.check()
         return tried
 
@@ -251,7 +261,7 @@ class TaskRun:
         assert place is not None
         held = outcome == "held"
         outcome = "check_failed" if held else outcome
-        snapshot = place.snapshot(tried.n, tried.context.log)
+        snapshot = place.snapshot(tried.n, self._no_snapshot)
         kept = artifacts.collect(tried.context.task.spec.get("policy", {}).get("artifacts", ()), place.cwd)
         for file in kept.files:
             self._upload(tried, file.path, file.name)
@@ -285,7 +295,7 @@ class TaskRun:
         """Settle what ended outside the usual path (cancelled, a workspace that can't be made)."""
         kept: dict[str, Any] = {}
         if self._place is not None and self._tried is not None:
-            kept = self._place.snapshot(self._tried.n, self._tried.context.log)
+            kept = self._place.snapshot(self._tried.n, self._no_snapshot)
         body = {"summary": summary, **dict(result.evidence), **kept}
         question = summary if result.outcome == "needs_human" else None
         settle = Settle(fence=self._claim, outcome=result.outcome, result=body, question=question)
@@ -315,9 +325,15 @@ class TaskRun:
         assert tried is not None
         data: dict[str, Any] = {"attempt": tried.n, "reason": reason, "outcome": tried.result.outcome}
         if self._place is not None:
-            data.update(self._place.snapshot(tried.n, tried.context.log))
+            data.update(self._place.snapshot(tried.n, self._no_snapshot))
         data["folder"] = str(tried.context.folder)
         return data
+
+    def _no_snapshot(self, reason: str) -> None:
+        """Work that a crash would lose from now on: people must be able to see that (any thread)."""
+        if self._tried is not None:
+            self._tried.context.log(f"snapshot: {reason}")
+        self._desk.post([AppendEvent(fence=self._claim, kind="snapshot.failed", data={"reason": reason})])
 
     def _upload(self, tried: Tried, path: Any, name: str) -> None:
         try:

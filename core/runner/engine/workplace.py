@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,25 +82,25 @@ class Workplace:
         """Whether the work is in files of this machine that another one does not have."""
         return self._ws.repo is not None
 
-    def begin(self, attempt: int) -> None:
-        """An attempt starts: snapshots every few minutes from now on."""
+    def begin(self, attempt: int, failed: Callable[[str], None]) -> None:
+        """An attempt starts: snapshots every few minutes from now on; `failed` hears of those that fail."""
         every = float(self._app.config.workspace.snapshot_every)
         if self._ws.repo is not None and every > 0:
-            self._timer = _Timer(every, lambda: self._snapshot(attempt, "periodic"))
+            self._timer = _Timer(every, lambda: self._snapshot(attempt, "periodic"), failed)
 
-    def end(self, attempt: int, log: Callable[[str], None]) -> None:
+    def end(self, attempt: int, failed: Callable[[str], None]) -> None:
         """The attempt's process is gone: a snapshot at the step's boundary."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        self.snapshot(attempt, log)
+        self.snapshot(attempt, failed)
 
-    def snapshot(self, attempt: int, log: Callable[[str], None]) -> dict[str, Any]:
-        """A snapshot now → what the result says of it; one that fails is logged, and blocks deletion by itself."""
+    def snapshot(self, attempt: int, failed: Callable[[str], None]) -> dict[str, Any]:
+        """A snapshot now → what the result says of it; `failed` hears of one that fails, which blocks deletion."""
         try:
             taken = self._snapshot(attempt, "step")
         except RunnerError as error:
-            log(f"snapshot: {error}")
+            failed(str(error))
             return {"snapshot_error": str(error)}
         if taken is None:
             return {}
@@ -191,19 +190,26 @@ def tip(repo: Path, ref: str) -> str | None:
 
 
 class _Timer:
-    """Calls a function every so many seconds in a thread of its own; what it raises waits for the next time."""
+    """Calls a function every so many seconds in a thread of its own; `failed` hears once of what it raises."""
 
-    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
+    def __init__(self, seconds: float, call: Callable[[], object], failed: Callable[[str], None]) -> None:
         self._seconds = seconds
         self._call = call
+        self._failed = failed
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
+        last = ""
         while not self._over.wait(self._seconds):
-            with contextlib.suppress(RunnerError):
+            try:
                 self._call()
+                last = ""
+            except RunnerError as error:
+                if str(error) != last:
+                    last = str(error)
+                    self._failed(last)
 
     def stop(self) -> None:
         """No more calls; waits for one that is going on."""
