@@ -38,9 +38,6 @@ class Scope:
             raise KeyError(name)
         return self._outer[name]
 
-    def __iter__(self) -> Iterable[str]:  # type: ignore[override]
-        return iter(self.known())
-
     def known(self) -> list[str]:
         """All names, the innermost first."""
         return list(dict.fromkeys([*self._names, *(self._outer.known() if self._outer is not None else ())]))
