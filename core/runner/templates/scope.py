@@ -42,6 +42,11 @@ class Scope:
         """All names, the innermost first."""
         return list(dict.fromkeys([*self._names, *(self._outer.known() if self._outer is not None else ())]))
 
+    @property
+    def outer(self) -> Scope | None:
+        """The scope around this one."""
+        return self._outer
+
     def inner(self, names: Mapping[str, Any]) -> Scope:
         """A scope in which `names` hide those of this one."""
         return Scope(names, self)

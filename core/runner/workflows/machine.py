@@ -1,0 +1,545 @@
+"""What runs next: the states of a run's steps, moved by what came of each; no processes, no files, no clock.
+
+The machine is asked for work (`take`) and told what came of it (`answer`). Everything that happens outside it is
+an `Effect` with an address of its own, so that a run is resumed by giving the same answers again.
+
+One rule for every container (workflow, sub-workflow, loop body, group): a child starts the moment its needs are
+met; it is done when all its children are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from runner.templates import Scope, TemplateError, render
+from runner.templates.expression import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from runner.workflows.nodes import Node
+
+State = Literal["pending", "running", "waiting", "done", "failed", "skipped", "not_run", "cancelled"]
+ENDED: frozenset[str] = frozenset(("done", "failed", "skipped", "not_run", "cancelled"))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of an effect: its outcome (`ok`, or how it failed), its output, and what else templates may name."""
+
+    outcome: str = "ok"
+    output: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something to be done outside: `run` a leaf, `probe` a `skip_if` command, `expand` a loop's glob.
+
+    `address` is unique in the run, and the same in every run of the workflow: the step's path, with the
+    effect's kind when it is no `run`. `text` is the command or glob, not yet filled in.
+    """
+
+    kind: Literal["run", "probe", "expand"]
+    address: str
+    node: Node
+    scope: Scope
+    text: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A node at one place of the run: its state, and what is known of it."""
+
+    node: Node
+    path: str
+    frame: Frame
+    unmet: int = 0
+    state: State = "pending"
+    result: Result = Result()
+    tolerated: bool = False
+    """Whether its failure counts for nothing."""
+    inside: Frame | None = None
+    round: int = 0
+    rounds: list[Any] = field(default_factory=list)
+    items: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def satisfies(self) -> bool:
+        """Whether what needs it may run."""
+        return self.state in ("done", "skipped") or (self.state == "failed" and self.tolerated)
+
+
+class Frame:
+    """The children of a container at one place: of a loop, those of one iteration."""
+
+    def __init__(self, nodes: tuple[Node, ...], path: str, owner: Item | None, scope: Scope) -> None:
+        self.owner = owner
+        self.scope = scope
+        self.broken = False
+        """A `break_if` held: nothing more starts here, and what failed counts for nothing."""
+        self.items = {
+            node.id: Item(node, f"{path}/{node.id}" if path else node.id, self, len(node.needs)) for node in nodes
+        }
+        self.dependants: dict[str, list[Item]] = {}
+        for item in self.items.values():
+            for need in item.node.needs:
+                self.dependants.setdefault(need, []).append(item)
+        self.left = len(self.items)
+
+    @property
+    def failed(self) -> bool:
+        return any(
+            item.state in ("failed", "not_run", "cancelled") and not item.tolerated for item in self.items.values()
+        )
+
+
+class Machine:
+    """The states of one run. `fail_fast`: after a failure nothing new starts but what asked for it by `when`."""
+
+    def __init__(
+        self,
+        root: Node,
+        values: Mapping[str, Any],
+        *,
+        fail_fast: bool = True,
+        builtins: Mapping[str, Any] | None = None,
+        warn: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.fail_fast = fail_fast
+        self.stopping = False
+        self.cancelled = False
+        self.changed: list[Item] = []
+        """Items whose state changed since the caller last looked, in order."""
+        self._warn = warn
+        self._builtins = dict(builtins or {})
+        self._ready: deque[Effect] = deque()
+        self._asked: dict[str, Item] = {}
+        self._agenda: deque[Item] = deque()
+        """Items that have ended and whose consequences are still to be drawn: never by recursion."""
+        around = Frame((root,), "", None, Scope({}))
+        self.root = around.items[root.id]
+        self.root.path = ""
+        self._set(self.root, "running")
+        self._open(self.root, root.children, "", self._workflow_scope(values))
+        self._pump()
+
+    # From outside
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self.root.state in ENDED
+
+    def take(self) -> Effect | None:
+        """The next thing to do outside; None when there is none just now."""
+        if not self._ready:
+            return None
+        return self._ready.popleft()
+
+    def answer(self, effect: Effect, result: Result) -> None:
+        """Tell what came of an effect."""
+        item = self._asked.pop(effect.address)
+        if item.state in ENDED:
+            return
+        if effect.kind == "probe":
+            self._probed(item, result)
+        elif effect.kind == "expand":
+            self._expanded(item, result)
+        else:
+            self._finished(item, result)
+        self._pump()
+        if self.cancelled:
+            self._settle_all()
+
+    def wait(self, effect: Effect) -> None:
+        """The effect waits for a person: nothing is wrong, and others go on."""
+        self._set(self._asked[effect.address], "waiting")
+
+    def cancel(self) -> None:
+        """Nothing more starts; what runs is told by the caller, and its answers are still taken."""
+        self.cancelled = self.stopping = True
+        for effect in self._ready:
+            del self._asked[effect.address]
+        self._ready.clear()
+        for item in list(self.all()):
+            asked = any(f"{item.path}{sign}" in self._asked for sign in ("", "?", "*"))
+            if item.state not in ENDED and item.inside is None and not asked:
+                self._set(item, "cancelled")
+        self._settle_all()
+
+    def all(self) -> Iterator[Item]:
+        """All items there are, containers before what they hold; those of a loop's last iteration."""
+        stack = [self.root]
+        while stack:
+            item = stack.pop()
+            yield item
+            if item.inside is not None:
+                stack += reversed(item.inside.items.values())
+
+    # Starting
+
+    def _open(self, item: Item, nodes: tuple[Node, ...], path: str, scope: Scope) -> None:
+        """A container begins: its children, and those of them that need nothing."""
+        frame = Frame(nodes, path, item, scope)
+        item.inside = frame
+        # What templates call `steps` is what this frame holds, then what the frames around it do.
+        frame.scope = scope.inner({"steps": Steps(frame)})
+        for child in list(frame.items.values()):
+            if child.unmet == 0 and child.state == "pending":
+                self._consider(child)
+        if not frame.items:
+            self._close(frame)
+
+    def _pump(self) -> None:
+        """Draw the consequences of what has ended: for its dependants, for its container."""
+        while self._agenda:
+            item = self._agenda.popleft()
+            frame = item.frame
+            frame.left -= 1
+            for dependant in frame.dependants.get(item.node.id, ()):
+                dependant.unmet -= 1
+                if dependant.unmet == 0 and dependant.state == "pending":
+                    self._consider(dependant)
+            if self.stopping:
+                self._withdraw()
+            if frame.left == 0 and frame.owner is not None:
+                self._close(frame)
+
+    def _consider(self, item: Item) -> None:
+        """All needs have ended: does it run?"""
+        needs = [item.frame.items[need] for need in item.node.needs]
+        met = all(need.satisfies for need in needs)
+        try:
+            wanted, asked = self._when(item, met)
+        except TemplateError as error:
+            self._fail(item, f"when: {error}")
+            return
+        if item.frame.broken or (self.stopping and not asked) or not (met or asked):
+            self._end(item, "not_run", "a need failed" if not met else "the run was ending")
+            return
+        if not wanted:
+            self._skip(item, "its condition does not hold")
+            return
+        skip = item.node.skip_if
+        if skip == "previous_success":
+            before = self._before(item)
+            if before is not None and before.state == "done":
+                self._skip(item, f"{before.node.id} succeeded")
+                return
+        elif skip is not None:
+            command = skip.removeprefix("sh:").strip()
+            self._ask(Effect("probe", f"{item.path}?", item.node, item.frame.scope, command), item)
+            return
+        self._start(item)
+
+    def _when(self, item: Item, met: bool) -> tuple[bool, bool]:
+        """Whether its condition holds, and whether that was asked for although a need failed."""
+        if item.node.when is None:
+            return met, False
+        asked = []
+
+        def success() -> bool:
+            asked.append("success")
+            return met
+
+        def failure() -> bool:
+            asked.append("failure")
+            return not met or (self.stopping and not item.node.needs)
+
+        def always() -> bool:
+            asked.append("always")
+            return True
+
+        functions = {"success": success, "failure": failure, "always": always}
+        value = evaluate(item.node.when, item.frame.scope, functions)
+        if not asked:
+            return met and bool(value), False
+        return bool(value), bool(value)
+
+    def _before(self, item: Item) -> Item | None:
+        """The one step before it that was not skipped."""
+        seen = [item]
+        while True:
+            needs = seen[-1].node.needs
+            if len(needs) != 1:
+                return None
+            before = item.frame.items[needs[0]]
+            if before.state != "skipped":
+                return before
+            seen.append(before)
+
+    def _start(self, item: Item) -> None:
+        node = item.node
+        if node.kind == "loop":
+            assert node.iterations is not None
+            if node.iterations.max is not None:
+                self._set(item, "running")
+                self._next_round(item)
+            elif isinstance(node.iterations.over, str):
+                self._ask(Effect("expand", f"{item.path}*", node, item.frame.scope, node.iterations.over), item)
+            else:
+                self._expanded(item, Result(values={"items": list(node.iterations.over or ())}))
+        elif node.kind == "group":
+            self._set(item, "running")
+            self._open(item, node.children, item.path, item.frame.scope)
+        elif node.kind == "workflow":
+            self._set(item, "running")
+            self._enter(item)
+        else:
+            self._ask(Effect("run", item.path, node, item.frame.scope), item)
+
+    def _enter(self, item: Item) -> None:
+        """A sub-workflow sees its parameters and nothing else."""
+        try:
+            given = {name: render(text, item.frame.scope) for name, text in item.node.params.items()}
+        except TemplateError as error:
+            self._fail(item, str(error))
+            return
+        self._open(item, item.node.children, item.path, self._workflow_scope({**item.node.defaults, **given}))
+
+    def _workflow_scope(self, values: Mapping[str, Any]) -> Scope:
+        """Built-in names, then parameters, then captures, which hide them."""
+        return Captures({}, Scope(values, Scope(self._builtins)))
+
+    def _ask(self, effect: Effect, item: Item) -> None:
+        self._set(item, "running")
+        self._ready.append(effect)
+        self._asked[effect.address] = item
+
+    # Answers
+
+    def _probed(self, item: Item, result: Result) -> None:
+        if result.outcome == "ok":
+            self._skip(item, "its skip_if held")
+        elif result.outcome == "check_failed":
+            self._start(item)
+        else:
+            self._fail(item, f"skip_if: {result.output or result.outcome}")
+
+    def _expanded(self, item: Item, result: Result) -> None:
+        assert item.node.iterations is not None
+        if not result.ok:
+            self._fail(item, result.output)
+            return
+        item.items = tuple(str(one) for one in result.values.get("items", ()))
+        self._set(item, "running")
+        if not item.items and item.node.iterations.require_matches:
+            self._fail(item, f"nothing matches '{item.node.iterations.over}'")
+            return
+        self._next_round(item)
+
+    def _next_round(self, item: Item) -> None:
+        """The loop's next iteration, or its end."""
+        node, loop = item.node, item.node.iterations
+        assert loop is not None
+        most = loop.max if loop.max is not None else len(item.items)
+        if item.round >= most:
+            if loop.max is not None and node.breaks:
+                self._fail(item, f"{loop.max} iterations, and no break_if held")
+            else:
+                self._end(item, "done")
+            return
+        names: dict[str, Any] = {}
+        if loop.over is not None:
+            key = item.items[item.round]
+            names[loop.name] = key
+        else:
+            key = str(item.round + 1)
+        item.round += 1
+        if loop.index:
+            names[loop.index] = item.round
+        self._open(item, node.children, f"{item.path}[{key}]", item.frame.scope.inner(names))
+
+    def _finished(self, item: Item, result: Result) -> None:
+        item.result = result
+        if item.node.capture is not None and (result.ok or result.output):
+            value = result.values.get("captured", result.output)
+            self._captures(item).put(item.node.capture, value)
+        if result.ok:
+            self._end(item, "done")
+        else:
+            self._end(item, "cancelled" if result.outcome == "cancelled" else "failed", result.outcome)
+
+    def _captures(self, item: Item) -> Captures:
+        scope = item.frame.scope
+        while not isinstance(scope, Captures):
+            assert scope.outer is not None  # a workflow's scope is around every step's
+            scope = scope.outer
+        return scope
+
+    # Ending
+
+    def _skip(self, item: Item, reason: str) -> None:
+        if item.node.capture is not None and item.node.capture not in item.frame.scope:
+            self._captures(item).put(item.node.capture, "")
+            self._warn(f"{item.path} was skipped: '{item.node.capture}' is empty")
+        self._end(item, "skipped", reason)
+
+    def _fail(self, item: Item, reason: str) -> None:
+        item.result = Result("crashed", reason)
+        self._end(item, "failed", reason)
+
+    def _end(self, item: Item, state: State, reason: str = "") -> None:
+        """An item has its last state: what that means for its loop, its dependants, its container."""
+        item.reason = reason
+        item.tolerated = item.node.continue_on_failure
+        ran = state in ("done", "failed")
+        wanted = {"done": "success", "failed": "failure"}.get(state)
+        breaking = ran and item.node.break_if is not None and item.node.break_if == wanted
+        self._set(item, state)
+        if breaking:
+            item.tolerated = True
+            self._break(item)
+        elif state == "failed" and not item.tolerated and self._counts(item):
+            self.stopping = self.stopping or self.fail_fast
+        self._agenda.append(item)
+
+    def _counts(self, item: Item) -> bool:
+        """Whether its failure fails the run: no container around it tolerates one."""
+        frame: Frame | None = item.frame
+        while frame is not None and frame.owner is not None:
+            if frame.broken or frame.owner.node.continue_on_failure:
+                return False
+            if frame.owner.node.break_if == "failure":
+                return False
+            frame = frame.owner.frame
+        return True
+
+    def _break(self, item: Item) -> None:
+        """The nearest loop around it ends with success; groups in between do too."""
+        frame = item.frame
+        while True:
+            frame.broken = True
+            for other in frame.items.values():
+                if other.state == "pending" and other is not item:
+                    other.tolerated = True
+            assert frame.owner is not None
+            if frame.owner.node.kind != "group":
+                return
+            frame = frame.owner.frame
+
+    def _withdraw(self) -> None:
+        """What was ready and not taken does not start any more, unless it asked to run after failures."""
+        kept: deque[Effect] = deque()
+        ready, self._ready = self._ready, kept
+        for effect in ready:
+            item = self._asked[effect.address]
+            if item.node.when is not None or not self._counts(item):
+                kept.append(effect)
+            else:
+                del self._asked[effect.address]
+                self._end(item, "not_run", "the run was ending")
+
+    def _close(self, frame: Frame) -> None:
+        """All children of a container have ended."""
+        owner = frame.owner
+        assert owner is not None
+        if owner.state in ENDED:
+            return
+        failed = frame.failed and not frame.broken
+        if owner.node.kind == "loop":
+            owner.rounds.append({id: view(item) for id, item in frame.items.items()})
+            if frame.broken:
+                self._end(owner, "done")
+            elif failed:
+                self._end(owner, "failed", "a step failed")
+            elif self.stopping and self._counts(owner):
+                self._end(owner, "not_run", "the run was ending")
+            else:
+                self._next_round(owner)
+            return
+        if owner.node.kind == "workflow" and not failed:
+            try:
+                values = {name: render(text, frame.scope) for name, text in owner.node.outputs.items()}
+            except TemplateError as error:
+                self._fail(owner, f"outputs: {error}")
+                return
+            owner.result = Result(values=values)
+        self._end(owner, "failed" if failed else "done", "a step failed" if failed else "")
+
+    def _settle_all(self) -> None:
+        """After a cancel: containers that hold nothing any more have ended as well."""
+        for item in reversed(list(self.all())):
+            if (
+                item.inside is not None
+                and item.state not in ENDED
+                and not any(child.state not in ENDED for child in item.inside.items.values())
+            ):
+                self._set(item, "cancelled")
+
+    def _set(self, item: Item, state: State) -> None:
+        if item.state != state:
+            item.state = state
+            self.changed.append(item)
+
+
+class Captures(Scope):
+    """The captures of one workflow: names that its steps set, wherever in it they stand."""
+
+    def put(self, name: str, value: Any) -> None:
+        """Set a name."""
+        self._names[name] = value
+
+
+class Steps:
+    """`steps` in templates: the steps of a frame, then those of the frames around it."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def keys(self) -> list[str]:
+        frame: Frame | None = self._frame
+        names: list[str] = []
+        while frame is not None:
+            names += frame.items
+            frame = _around(frame)
+        return names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __contains__(self, id: object) -> bool:
+        return self._find(id) is not None
+
+    def __getitem__(self, id: str) -> Any:
+        item = self._find(id)
+        if item is None:
+            raise KeyError(id)
+        return view(item)
+
+    def _find(self, id: object) -> Item | None:
+        frame: Frame | None = self._frame
+        while frame is not None:
+            if id in frame.items:
+                return frame.items[str(id)]
+            frame = _around(frame)
+        return None
+
+
+def _around(frame: Frame) -> Frame | None:
+    """The frame around, within the same workflow."""
+    owner = frame.owner
+    return None if owner is None or owner.node.kind == "workflow" else owner.frame
+
+
+def view(item: Item) -> dict[str, Any]:
+    """What templates may name of a step."""
+    found = {
+        "status": item.state,
+        "outcome": item.result.outcome,
+        "output": item.result.output,
+        **item.result.values,
+    }
+    if item.node.kind == "loop":
+        found["results"] = list(item.rounds)
+    if item.node.kind == "workflow":
+        found["outputs"] = dict(item.result.values)
+    return found
