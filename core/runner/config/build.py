@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from runner.config.complaints import complaint, models_of
 from runner.config.schema import Settings
 from runner.config.values import MARK
 from runner.config.yamlfile import Document, parse_yaml
@@ -19,16 +19,6 @@ Path = tuple[str | int, ...]
 
 _JOINED = ("plugins", "redact")
 """Lists to which each layer adds: a project must not switch off the redaction of its user."""
-
-_WORDS = (
-    ("^input should be", "must be"),
-    ("a valid dictionary( or instance of .*)?$", "a mapping"),
-    ("a valid tuple", "a list"),
-    ("a valid string", "text"),
-    ("a valid integer(, unable.*)?$", "a whole number"),
-    ("a valid number(, unable.*)?$", "a number"),
-)
-"""pydantic's words, and those that people who write YAML know."""
 
 
 def build(sources: Sources) -> dict[str, Any]:
@@ -145,71 +135,18 @@ class _Merge:
 
     def explain(self, error: ValidationError) -> ConfigError:
         """The complaint that stands first in the files, as one sentence."""
-        complaints = [self.complaint(details) for details in error.errors(include_url=False)]
+        complaints = [complaint(details, Settings, self.place) for details in error.errors(include_url=False)]
         message, hint = complaints[0]
         if len(complaints) > 1 and not hint:
             hint = f"and {len(complaints) - 1} more"
         return ConfigError(message, hint)
-
-    def complaint(self, details: Any) -> tuple[str, str]:
-        path = _real(details["loc"])
-        place, key = self.place(path), ".".join(map(str, path))
-        kind, context, given = details["type"], details.get("ctx", {}), details["input"]
-        if kind == "extra_forbidden":
-            known = _fields_at(path[:-1])
-            return f"{place}: unknown key '{path[-1]}'", suggestion(str(path[-1]), known)
-        if kind == "literal_error":
-            choices = [word for word in context["expected"].replace(" or ", ", ").replace("'", "").split(", ") if word]
-            return f"{place}: {key} can't be {_show(given)}", suggestion(str(given), choices)
-        if kind == "value_error":
-            return f"{place}: {key}: {context['error']}", ""
-        wanted = details["msg"][:1].lower() + details["msg"][1:]
-        for words, ours in _WORDS:
-            wanted = re.sub(words, ours, wanted)
-        return f"{place}: {key} {wanted}, not {_show(given)}", ""
-
-
-def _real(location: tuple[int | str, ...]) -> Path:
-    # pydantic marks an error in a mapping's key with a last part `[key]`.
-    return location[:-1] if location and location[-1] == "[key]" else location
-
-
-def _show(value: Any) -> str:
-    text = f"'{value}'" if isinstance(value, str) else "empty" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _fields_at(path: Path) -> list[str]:
-    """The keys that the model knows under `path`."""
-    known: Any = Settings
-    for part in path:
-        known = _step(known, part)
-    models = _models(known)
-    return sorted(models[0].model_fields) if models else []
-
-
-def _step(annotation: Any, part: str | int) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(part))
-        return field.annotation if field else None
-    arguments = [argument for argument in get_args(annotation) if argument not in (type(None), ...)]
-    if get_origin(annotation) in (dict, tuple):
-        return arguments[-1]
-    # An optional section, or a value with conditions: the first part is the type.
-    return _step(arguments[0], part) if arguments else None
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _path_of(variable: str) -> Path:
     word = variable.removeprefix("RUNNER_").lower()
     known: dict[str, Path] = {}
     for name, field in Settings.model_fields.items():
-        sections = _models(field.annotation) if not get_args(field.annotation) else []
+        sections = models_of(field.annotation) if not get_args(field.annotation) else []
         for key in sections[0].model_fields if sections else ():
             known[f"{name}_{key}"] = (name, key)
         if not sections:
