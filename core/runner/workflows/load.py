@@ -17,7 +17,7 @@ from runner.workflows.model import Step, Workflow
 from runner.workflows.nodes import Iterations, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.workflows.model import Param
 
@@ -30,13 +30,19 @@ _DEEPEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A workflow as its file has it: `data` as it was read, and where (`file:line:column`) each value of it stands."""
+    """A workflow as its file has it: `data` as it was read, and where (`file:line:column`) each value of it stands.
+
+    Of a file in another dialect `data` is what it was converted to, `notes` sentences about what of it has no
+    effect here, and `foreign` says that what is no path in its placeholders stays as it is.
+    """
 
     path: Path
     text: str
     data: Mapping[str, Any]
     places: Mapping[Place, str]
     workflow: Workflow
+    foreign: bool = False
+    notes: tuple[str, ...] = ()
 
     def place(self, *path: str | int) -> str:
         """Where a value stands, or the nearest one around it that was written."""
@@ -155,9 +161,12 @@ def validated(path: Path, text: str, data: Mapping[str, Any], places: Mapping[Pl
     return Source(path, text, data, places, workflow)
 
 
-def load(path: Path, folders: Sequence[Path] = ()) -> Loaded:
-    """The workflow in a file with all it refers to; ConfigError for whatever can be known to be wrong with it."""
-    builder = _Builder(folders)
+def load(path: Path, folders: Sequence[Path] = (), reader: Callable[[Path], Source] = read) -> Loaded:
+    """The workflow in a file with all it refers to; ConfigError for whatever can be known to be wrong with it.
+
+    `folders` are where other workflows are looked up by name, `reader` reads one file (of any dialect).
+    """
+    builder = _Builder(folders, reader)
     source = builder.source(path)
     root = builder.workflow(source, ())
     return Loaded(source, root, source.workflow.params, {one.path: one.text for one in builder.sources.values()})
@@ -166,14 +175,15 @@ def load(path: Path, folders: Sequence[Path] = ()) -> Loaded:
 class _Builder:
     """Makes nodes of steps, reading each file once."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], reader: Callable[[Path], Source]) -> None:
         self._folders = tuple(folders)
+        self._read = reader
         self.sources: dict[Path, Source] = {}
 
     def source(self, path: Path) -> Source:
         real = Path(os.path.realpath(path))
         if real not in self.sources:
-            self.sources[real] = self._extended(read(path))
+            self.sources[real] = self._extended(self._read(path))
         return self.sources[real]
 
     def _extended(self, source: Source) -> Source:

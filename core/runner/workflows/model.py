@@ -9,19 +9,36 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from runner.config.schema import Count, Positive, Seconds, Words
+from runner.errors import suggestion
 
 Permission = Literal["read-only", "edit", "full"]
-Pattern = (
-    Literal[
-        "pipeline", "dag", "fan-out", "hub-spoke", "consensus", "mesh", "handoff", "cascade", "debate", "hierarchical"
-    ]
-    | Literal["map-reduce", "scatter-gather", "supervisor", "reflection", "red-team", "verifier", "auction"]
-    | Literal["escalation", "saga", "circuit-breaker", "blackboard", "swarm", "review-loop", "competitive"]
+PATTERNS = tuple(
+    """pipeline dag fan-out hub-spoke consensus mesh handoff cascade debate hierarchical map-reduce scatter-gather
+    supervisor reflection red-team verifier auction escalation saga circuit-breaker blackboard swarm review-loop
+    competitive""".split()
 )
+
+
+def _pattern(value: str) -> str:
+    if value not in PATTERNS:
+        raise ValueError(f"there is no pattern '{value}' ({suggestion(value, PATTERNS)})")
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern), WithJsonSchema({"enum": list(PATTERNS)})]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
