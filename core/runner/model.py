@@ -505,6 +505,14 @@ class Context(Protocol):
         """The text without known secrets: for what a handler writes to disk itself."""
         ...
 
+    def progress(self, line: str | None = None, *, cost_usd: float | None = None, tokens: int | None = None) -> None:
+        """Tell who watches what goes on now: the last line, and what this attempt has cost so far.
+
+        Cheap and kept nowhere: call it as often as you like. What `process` runs without `on_output` is
+        watched by its logs; there is nothing to tell then.
+        """
+        ...
+
     def artifact(self, path: Path, name: str | None = None, type: str | None = None) -> Artifact:
         """Store a file of the workspace as an artifact of this task (fenced by the claim)."""
         ...
