@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,9 @@ _COLOURS = {
     "off": "2",
 }
 """Words that have a colour on a terminal when a cell is one, or starts with one and a colon."""
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|[ -/]*[0-Z\\`-~])")
+"""CSI, OSC and other strings, and the short ones (ECMA-48)."""
 
 _COPIED, _ID_WIDTH = ("ID", "REF"), 12
 """Columns that people copy into the next command, and the signs of one id: those are never cut."""
@@ -109,21 +113,30 @@ def clean(value: object) -> str:
     text = "" if value is None else str(value)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        " "
-        if c in "\n\r\t"
-        else c
-        if unicodedata.category(c) not in ("Cc", "Cs", "Cf")
-        else "\N{REPLACEMENT CHARACTER}"
-        for c in text
-    )
+    return "".join(_harmless(c) for c in text)
+
+
+def _harmless(sign: str) -> str:
+    if sign in "\n\r\t\u2028\u2029":
+        return " "
+    if "\ufe00" <= sign <= "\ufe0f":
+        return ""  # a variation selector: terminals don't agree on how wide the sign before it becomes
+    return sign if unicodedata.category(sign) not in ("Cc", "Cs", "Cf") else "\N{REPLACEMENT CHARACTER}"
+
+
+def without_escapes(text: str) -> str:
+    """The text without the sequences that colour it or drive a terminal, as far as they are whole."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def width(text: str) -> int:
     """Columns a text takes: wide signs two, combining ones none."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 def cut(text: str, columns: int) -> str:
@@ -149,17 +162,33 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
     if limit is not None:
         sizes = _fit(columns, sizes, limit - 2 * (len(columns) - 1))
-    colours = limit is not None and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
+    painted = colours(sys.stdout)
     for number, row in enumerate(([name.upper() for name in columns], *cells)):
         shown = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
         gaps = [" " * (size - width(text)) for text, size in zip(shown, sizes, strict=True)]
-        if colours:
-            shown = [_paint(text, "1" if number == 0 else _COLOURS.get(text.partition(":")[0], "")) for text in shown]
+        if painted:
+            shown = [paint(text, "1" if number == 0 else _COLOURS.get(text.partition(":")[0], "")) for text in shown]
         write_line("  ".join(text + gap for text, gap in zip(shown, gaps, strict=True)).rstrip())
 
 
-def _paint(text: str, code: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if code else text
+def colours(stream: IO[str] | None) -> bool:
+    """Whether what is written there is painted.
+
+    Never with NO_COLOR; else with FORCE_COLOR or CLICOLOR_FORCE (both: anything but empty and 0); else on a
+    terminal that is not `dumb`, unless CLICOLOR or FORCE_COLOR is 0.
+    """
+    if os.environ.get("NO_COLOR") or stream is None:
+        return False
+    if any(os.environ.get(name, "") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    if "0" in (os.environ.get("CLICOLOR"), os.environ.get("FORCE_COLOR")):
+        return False
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def paint(text: str, code: str) -> str:
+    """The text in a colour (the number of an SGR sequence), as it is without one."""
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
 
 
 def _fit(columns: Sequence[str], sizes: list[int], room: int) -> list[int]:
