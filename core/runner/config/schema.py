@@ -126,7 +126,12 @@ class AgentSettings(Model):
     model_flag: Words | None = None
     permissions: dict[Literal["read-only", "edit", "full"], Words] | None = None
     permission: Literal["read-only", "edit", "full"] | None = None
-    env: dict[str, str] | None = None
+    env: dict[str, str] | None = Field(
+        default=None, description="variables to set; ${NAME} and ${NAME:-default} stand for the runner's own"
+    )
+    permission_env: dict[Literal["read-only", "edit", "full"], dict[str, str]] | None = Field(
+        default=None, description="variables to set as well, by what it may do"
+    )
     strip: Words | None = None
     account: str | None = None
     timeout: Seconds | None = None
