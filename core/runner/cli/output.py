@@ -28,7 +28,12 @@ _COLOURS = {
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|[ -/]*[0-Z\\`-~])")
 """CSI, OSC and other strings, and the short ones (ECMA-48)."""
 
-_COPIED, _ID_WIDTH = ("ID", "REF"), 12
+_LABEL = re.compile(r" *(?:- |(?:RED|ok) +|\S+(?: \S+)? {2,})?(?=\S)")
+"""What a line of text starts with: its indentation, a bullet or a label; it goes on behind that."""
+
+_MARKED, _MARKS = re.compile(r" +(RED|ok)\b"), {"RED": "31", "ok": "32"}
+
+_COPIED, _ID_WIDTH, _STATES = ("ID", "REF"), 12, ("STATUS", "OUTCOME")
 """Columns that people copy into the next command, and the signs of one id: those are never cut."""
 
 
@@ -139,6 +144,16 @@ def width(text: str) -> int:
     )
 
 
+def size(count: int) -> str:
+    """Bytes for people: `512 B`, `3.4 KiB`, `1.2 GiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError
+
+
 def cut(text: str, columns: int) -> str:
     """The text within so many columns, with dots when something is left out."""
     if width(text) <= columns:
@@ -153,6 +168,30 @@ def cut(text: str, columns: int) -> str:
     return kept + dots
 
 
+def write_text(text: str) -> None:
+    """A line on stdout. On a terminal that is too narrow it goes on at the next row, below its own text."""
+    limit = terminal_width()
+    rows = [text] if limit is None or width(text) <= limit else _wrap(text, limit)
+    if colours(sys.stdout) and (match := _MARKED.match(text)):
+        start, end = match.span(1)
+        rows[0] = rows[0][:start] + paint(match[1], _MARKS[match[1]]) + rows[0][end:]
+    for row in rows:
+        write_line(row)
+
+
+def _wrap(text: str, limit: int) -> list[str]:
+    match = _LABEL.match(text)
+    label = match.end() if match is not None and match.end() <= min(24, limit // 2) else 0
+    hang = label or 2
+    rows, row = [], text[:label]
+    for word in text[label:].split(" "):
+        if row.strip() and width(row) + width(word) > limit and hang + width(word) <= limit:
+            rows.append(row.rstrip())
+            row = " " * hang
+        row += word + " "
+    return [*rows, row.rstrip()]
+
+
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns under their names. On a terminal, wide columns give way until all fits."""
     cells = [[clean(value) for value in row] for row in rows]
@@ -160,8 +199,11 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         return
     limit = terminal_width()
     sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
-    if limit is not None:
-        sizes = _fit(columns, sizes, limit - 2 * (len(columns) - 1))
+    if limit is not None and sum(sizes) + 2 * (len(columns) - 1) > limit:
+        # Where there is no room, a column that says nothing has none.
+        kept = [i for i in range(len(columns)) if any(row[i] for row in cells)] or [0]
+        columns, cells = [columns[i] for i in kept], [[row[i] for i in kept] for row in cells]
+        sizes = _fit(columns, [sizes[i] for i in kept], limit - 2 * (len(kept) - 1))
     painted = colours(sys.stdout)
     for number, row in enumerate(([name.upper() for name in columns], *cells)):
         shown = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
@@ -192,11 +234,17 @@ def paint(text: str, code: str) -> str:
 
 
 def _fit(columns: Sequence[str], sizes: list[int], room: int) -> list[int]:
-    """The columns' widths within `room`: digests give way first, then the widest, what commands take last."""
+    """The columns' widths within `room`: digests give way first, then the text at the end, then the widest; a status
+    and what commands take last."""
     sizes = list(sizes)
     names = [name.upper() for name in columns]
+    last = len(names) - 1
+    others = [i for i, name in enumerate(names) if i != last and name not in (*_COPIED, *_STATES)]
     steps = (
         ([i for i, name in enumerate(names) if name == "SHA256"], 8),
+        ([last], 30),
+        (others, 8),
+        ([last], 12),
         ([i for i, name in enumerate(names) if name not in _COPIED], 4),
         ([i for i, name in enumerate(names) if name in _COPIED], _ID_WIDTH),
     )
