@@ -273,3 +273,14 @@ def json_schema() -> dict[str, Any]:
     schema = Settings.model_json_schema()
     schema["properties"].pop("machines")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def machines_json_schema() -> dict[str, Any]:
+    """The JSON Schema of machines.yaml, for editors."""
+
+    class Machines(Model):
+        """The machines of a fleet."""
+
+        machines: dict[Name, MachineSettings] = {}
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Machines.model_json_schema()}
