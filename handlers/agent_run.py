@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runner.agents import Reader
+    from runner.agents import Reader, ReaderEvent
     from runner.model import Agent, Context, ProcessResult, Step
 
 expects = "changes"
@@ -125,6 +125,7 @@ class _Watch:
             self._broken = f"its output can't be read: {type(error).__name__}: {error}"
             return
         for event in events:
+            self._show(event)
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -132,6 +133,18 @@ class _Watch:
                 self._timer = threading.Timer(self._linger, self._context.end)
                 self._timer.daemon = True
                 self._timer.start()
+
+    def _show(self, event: ReaderEvent) -> None:
+        """Who watches sees the agent's last words and tools, and what it has cost."""
+        if event.kind == "text":
+            self._context.progress(str(event.data.get("text", "")))
+        elif event.kind == "tool" and event.data.get("name"):
+            self._context.progress(f"[{event.data['name']}]")
+        elif event.kind == "cost" and isinstance(event.data.get("usd"), (int, float)):
+            self._context.progress(cost_usd=event.data["usd"])
+        elif event.kind == "usage":
+            counts = (event.data.get("input_tokens"), event.data.get("output_tokens"))
+            self._context.progress(tokens=sum(count for count in counts if isinstance(count, int)) or None)
 
     def close(self) -> Summary:
         """The process has ended: what it said."""

@@ -261,7 +261,7 @@ def test_why_tells_how_a_task_came_to_its_end(project: Path, runner: Runner, pla
     assert [reason["text"] for reason in value["reasons"]] == ["weighs: 3, not 5"]
     assert {"task.submitted", "task.claimed", "task.settled"} <= {event["kind"] for event in value["events"]}
     text = runner.ok("why", id).stdout
-    for part in ("claimed by played-1 (epoch 1)", "attempt 1 by cook on played-1: check_failed", str(folder)):
+    for part in ("claimed by played-1 on box (epoch 1)", "attempt 1 by cook on played-1: check_failed", str(folder)):
         assert part in text
     assert "RED weighs: 3, not 5" in text
     assert f"runner retry {id}" in text
@@ -313,3 +313,109 @@ def test_every_status_has_a_story(project: Path, played: Played) -> None:
     for status in STATUSES:
         story = why.explain(replace(task, status=status), Facts(), [], [], now=task.created_at + 5)
         assert story.summary, status
+
+
+# -- why: who held it, what people decided, what was kept
+
+
+def test_why_tells_every_claim_and_how_it_ended(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    played.start(claim)
+    played.release(claim)
+    [claim] = played.claim()
+    played.start(claim)
+    played.settle(claim, "needs_human", {}, question="Rye or wheat?")
+    runner.ok("resolve", id, "--answer", "Rye", "--notes", "as ever")
+    [claim] = played.claim()
+    value = told(runner, id)
+    shown = [(c["epoch"], c["worker"], c["machine"], c["end"], c["reason"]) for c in value["claims"]]
+    first, second, third = (c["epoch"] for c in value["claims"])
+    assert shown == [
+        (first, "played-1", "box", "released", "drained"),
+        (second, "played-1", "box", "settled", "needs_human"),
+        (third, "played-1", "box", None, None),
+    ]
+    assert first < second < third == claim.epoch
+    assert value["claims"][0]["claimed_at"] <= value["claims"][0]["ended_at"] <= value["claims"][1]["claimed_at"]
+    assert value["claims"][2]["ended_at"] is None
+    [decision] = value["decisions"]
+    assert (decision["decision"], decision["status"], decision["answer"]) == ("resolved", "pending", "Rye")
+    assert decision["notes"] == "as ever"
+    assert decision["by"]
+    text = runner.ok("why", id).stdout
+    assert "handed back by played-1" in text
+    assert "answered: Rye" in text
+
+
+def test_why_tells_what_was_kept_and_what_it_cost(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    bodies = [
+        {"summary": "red", "verdicts": [RED], "usage": {"cost_usd": 0.5, "input_tokens": 1200, "output_tokens": 300}},
+        {
+            "summary": "green",
+            "usage": {"cost_usd": 0.25},
+            "branch": "runner/x",
+            "commit": "0123456789abcdef",
+            "snapshot": "refs/runner/x/2",
+            "left_out": [{"path": "big.bin", "reason": "too large", "size": 9}],
+        },
+    ]
+    for body, outcome in zip(bodies, ("check_failed", "ok"), strict=True):
+        n = played.start(claim)
+        folder = played.folder(id, n)
+        for name in ("prompt.md", "stdout.log", "zz.txt"):
+            (folder / name).write_text("text")
+        (folder / "stderr.log").write_text("")
+        played.finish(claim, n, outcome, body)
+    played.settle(claim, "ok", bodies[1])
+    (project / "loaf.txt").write_text("bread")
+    runner.ok("artifact", "upload", "loaf.txt", "--task", id)
+    value = told(runner, id)
+    assert value["cost_usd"] == 0.75
+    assert value["kept"]["branch"] == "runner/x"
+    assert value["kept"]["snapshot"] == "refs/runner/x/2"
+    assert value["kept"]["left_out"][0]["path"] == "big.bin"
+    assert [artifact["name"] for artifact in value["kept"]["artifacts"]] == ["loaf.txt"]
+    first = value["attempts"][0]
+    assert list(first["files"]) == ["prompt.md", "stdout.log", "zz.txt"]
+    assert first["files"]["prompt.md"].endswith("/1/prompt.md")
+    assert first["usage"]["cost_usd"] == 0.5
+    assert first["seconds"] >= 0
+    text = runner.ok("why", id).stdout
+    for part in (
+        "$0.50, 1.5k tokens",
+        "with prompt.md, stdout.log, zz.txt",
+        "all attempts together cost $0.75",
+        "branch    runner/x at 0123456789ab",
+        "artifact  loaf.txt (5 B)",
+        f"runner rescue {id} --into DIR",
+        "left out  big.bin: too large",
+    ):
+        assert part in text
+
+
+def test_why_names_the_files_that_show_a_red_check(project: Path, runner: Runner, played: Played) -> None:
+    [id] = add(project)
+    [claim] = played.claim()
+    n = played.start(claim)
+    folder = played.folder(id, n)
+    (folder / "check-1-stdout.log").write_text("FAILED")
+    (folder / "check-1-stderr.log").write_text("")
+    shows = {name: str(folder / f"check-1-{name}.log") for name in ("stdout", "stderr")}
+    red = {**RED, "evidence": {**RED["evidence"], **shows}}  # type: ignore[dict-item]
+    played.settle(claim, "check_failed", {"verdicts": [red]})
+    assert "see check-1-stdout.log\n" in runner.ok("why", id).stdout
+
+
+def test_a_long_story_is_told_to_its_end(project: Path, runner: Runner, played: Played) -> None:
+    from runner.store import AppendEvent
+
+    [id] = add(project)
+    [claim] = played.claim()
+    played.store.commit([AppendEvent(fence=claim, kind="oven.tick", data={"n": n}) for n in range(1500)])
+    played.settle(claim)
+    value = told(runner, id)
+    assert len(value["events"]) > 1500
+    assert value["claims"][0]["end"] == "settled"

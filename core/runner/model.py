@@ -196,17 +196,18 @@ class Agent:
     """A named way to call an agent CLI, as data.
 
     `argv` and `resume` are the words after `program`: the word `{permissions}` becomes those of the
-    step's level, `{model}` becomes `model_flag` when a model is chosen (else nothing), `{session}` and
-    `{prompt}` are filled in anywhere. The prompt goes in on stdin when `prompt` is "stdin". `format`
-    names an output reader, `strip` variables (globs; `!GLOB` keeps) removed from the environment, `env`
-    those set, `root_env` those set as well for root with full permission. `errors` maps known error
-    texts (regular expressions) to outcomes, `exit_codes` exit codes of its own. Seconds: `timeout` of
-    wall clock, `first_output` until it says anything, `silence` without output or a busy process, `linger`
-    it may live after its final event; `max_output` bytes of output. `cumulative` says which of a
-    resumed session's numbers are sums of the session ("tokens", "cost"); `resume_in` where it can be
-    resumed: "same" directory or "any". `version` are the words that print its version, `install` and
-    `login` tell a person how to get and to log in to it. `reader` makes the output reader that a
-    plugin brings along.
+    step's level, `{model}` becomes `model_flag` when a model is chosen (else nothing), `{session}`,
+    `{prompt}` and `{cwd}` (the step's directory) are filled in anywhere. The prompt goes in on stdin when
+    `prompt` is "stdin". `format` names an output reader, `strip` variables (globs; `!GLOB` keeps) removed
+    from the environment, `env` those set (`${NAME}` and `${NAME:-default}` in a value stand for what the
+    runner's own environment holds), `permission_env` those set as well for a level, `root_env` for root
+    with full permission. `errors` maps known error texts (regular expressions) to outcomes, `exit_codes`
+    exit codes of its own. Seconds: `timeout` of wall clock, `first_output` until it says anything,
+    `silence` without output or a busy process, `linger` it may live after its final event;
+    `max_output` bytes of output. `cumulative` says which of a resumed session's numbers are sums of the
+    session ("tokens", "cost"); `resume_in` where it can be resumed: "same" directory or "any". `version`
+    are the words that print its version, `install` and `login` tell a person how to get and to log in to
+    it. `reader` makes the output reader that a plugin brings along.
     """
 
     name: str
@@ -220,6 +221,7 @@ class Agent:
     permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     permission: Permission = "edit"
     env: Mapping[str, str] = field(default_factory=dict)
+    permission_env: Mapping[Permission, Mapping[str, str]] = field(default_factory=dict)
     root_env: Mapping[str, str] = field(default_factory=dict)
     strip: tuple[str, ...] = ()
     account: str | None = None
@@ -503,6 +505,14 @@ class Context(Protocol):
 
     def redact(self, text: str) -> str:
         """The text without known secrets: for what a handler writes to disk itself."""
+        ...
+
+    def progress(self, line: str | None = None, *, cost_usd: float | None = None, tokens: int | None = None) -> None:
+        """Tell who watches what goes on now: the last line, and what this attempt has cost so far.
+
+        Cheap and kept nowhere: call it as often as you like. What `process` runs without `on_output` is
+        watched by its logs; there is nothing to tell then.
+        """
         ...
 
     def artifact(self, path: Path, name: str | None = None, type: str | None = None) -> Artifact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.agents.launch import Launch, plan
+from runner.agents.launch import Launch, MissingVariable, plan
 from runner.agents.lines import JsonLines
 from runner.agents.outcome import Decision, outcome
 from runner.agents.prompt import REPAIR_HEADING, compose
@@ -13,6 +13,7 @@ __all__ = [
     "Decision",
     "JsonLines",
     "Launch",
+    "MissingVariable",
     "Reader",
     "ReaderEvent",
     "Summary",

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 _LONGEST: Final = 128 * 1024 - 1
 """Bytes that Linux takes as one argument."""
 
+_VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class MissingVariable(UsageError):
+    """The agent needs an environment variable that is not set here: something for a person to put right."""
+
+    code = "missing_variable"
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -49,7 +57,8 @@ def plan(
 ) -> Launch:
     """How to run the agent once. `session` is one to go on in; without it a new one is begun.
 
-    Raises UsageError, one sentence, for what the agent can't do.
+    Raises UsageError, one sentence, for what the agent can't do; MissingVariable, with what to do, for a
+    variable that its environment is to be made of and that is not set.
     """
     level = permission or agent.permission
     if agent.permissions and level not in agent.permissions:
@@ -63,7 +72,7 @@ def plan(
     if chosen is None and any("{session}" in word for word in template):
         chosen = str(uuid.uuid4())
     model = model or agent.model
-    values = {"model": model or "", "session": chosen or "", "prompt": _as_word(agent, prompt)}
+    values = {"model": model or "", "session": chosen or "", "prompt": _as_word(agent, prompt), "cwd": str(cwd)}
     words: list[str] = [agent.program]
     for word in template:
         if word == "{permissions}":
@@ -73,8 +82,10 @@ def plan(
         else:
             words.append(_fill(word, values))
     child, stripped = stripped_env(agent, env)
-    put = {**agent.env, **(agent.root_env if level == "full" and os.geteuid() == 0 else {})}
-    child.update(put)
+    put = {**agent.env, **agent.permission_env.get(level, {})}
+    if level == "full" and os.geteuid() == 0:
+        put |= agent.root_env
+    child |= {name: _expanded(agent, name, value, env) for name, value in put.items()}
     stdin = prompt.encode("utf-8", "replace") if agent.prompt == "stdin" else b""
     return Launch(tuple(words), child, stdin, cwd, chosen, stripped, tuple(sorted(put)))
 
@@ -95,6 +106,27 @@ def stripped_env(agent: Agent, env: Mapping[str, str]) -> tuple[dict[str, str], 
     return kept, tuple(sorted(stripped))
 
 
+def _expanded(agent: Agent, name: str, value: str, env: Mapping[str, str]) -> str:
+    """The value with `${OTHER}` and `${OTHER:-default}` filled in from `env`; `$${` stands for `${`.
+
+    Of what `strip` names too: so an agent can get a key under another name and not under its own.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        other, default = match.group(1), match.group(2)
+        if other is None:
+            return "${"
+        found = env.get(other) or default
+        if found is None:
+            raise MissingVariable(
+                f"agent '{agent.name}' needs the variable {other} for its {name}, and it is not set here",
+                agent.login or f"set {other} in the environment of the worker",
+            )
+        return found
+
+    return _VARIABLE.sub(fill, value)
+
+
 def _as_word(agent: Agent, prompt: str) -> str:
     if agent.prompt == "stdin":
         return ""
@@ -112,4 +144,4 @@ def _as_word(agent: Agent, prompt: str) -> str:
 
 def _fill(word: str, values: Mapping[str, str]) -> str:
     """The word with its placeholders filled in once: a value is never looked at again."""
-    return re.sub(r"\{(model|session|prompt)\}", lambda match: values[match.group(1)], word)
+    return re.sub(r"\{(model|session|prompt|cwd)\}", lambda match: values[match.group(1)], word)

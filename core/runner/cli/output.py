@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,15 @@ _COLOURS = {
 }
 """Words that have a colour on a terminal when a cell is one, or starts with one and a colon."""
 
-_COPIED, _ID_WIDTH = ("ID", "REF"), 12
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|[ -/]*[0-Z\\`-~])")
+"""CSI, OSC and other strings, and the short ones (ECMA-48)."""
+
+_LABEL = re.compile(r" *(?:- |(?:RED|ok) +|\S+(?: \S+)? {2,})?(?=\S)")
+"""What a line of text starts with: its indentation, a bullet or a label; it goes on behind that."""
+
+_MARKED, _MARKS = re.compile(r" +(RED|ok)\b"), {"RED": "31", "ok": "32"}
+
+_COPIED, _ID_WIDTH, _STATES = ("ID", "REF"), 12, ("STATUS", "OUTCOME")
 """Columns that people copy into the next command, and the signs of one id: those are never cut."""
 
 
@@ -109,21 +118,40 @@ def clean(value: object) -> str:
     text = "" if value is None else str(value)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        " "
-        if c in "\n\r\t"
-        else c
-        if unicodedata.category(c) not in ("Cc", "Cs", "Cf")
-        else "\N{REPLACEMENT CHARACTER}"
-        for c in text
-    )
+    return "".join(_harmless(c) for c in text)
+
+
+def _harmless(sign: str) -> str:
+    if sign in "\n\r\t\u2028\u2029":
+        return " "
+    if "\ufe00" <= sign <= "\ufe0f":
+        return ""  # a variation selector: terminals don't agree on how wide the sign before it becomes
+    return sign if unicodedata.category(sign) not in ("Cc", "Cs", "Cf") else "\N{REPLACEMENT CHARACTER}"
+
+
+def without_escapes(text: str) -> str:
+    """The text without the sequences that colour it or drive a terminal, as far as they are whole."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def width(text: str) -> int:
     """Columns a text takes: wide signs two, combining ones none."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def size(count: int) -> str:
+    """Bytes for people: `512 B`, `3.4 KiB`, `1.2 GiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError
 
 
 def cut(text: str, columns: int) -> str:
@@ -140,6 +168,30 @@ def cut(text: str, columns: int) -> str:
     return kept + dots
 
 
+def write_text(text: str) -> None:
+    """A line on stdout. On a terminal that is too narrow it goes on at the next row, below its own text."""
+    limit = terminal_width()
+    rows = [text] if limit is None or width(text) <= limit else _wrap(text, limit)
+    if colours(sys.stdout) and (match := _MARKED.match(text)):
+        start, end = match.span(1)
+        rows[0] = rows[0][:start] + paint(match[1], _MARKS[match[1]]) + rows[0][end:]
+    for row in rows:
+        write_line(row)
+
+
+def _wrap(text: str, limit: int) -> list[str]:
+    match = _LABEL.match(text)
+    label = match.end() if match is not None and match.end() <= min(24, limit // 2) else 0
+    hang = label or 2
+    rows, row = [], text[:label]
+    for word in text[label:].split(" "):
+        if row.strip() and width(row) + width(word) > limit and hang + width(word) <= limit:
+            rows.append(row.rstrip())
+            row = " " * hang
+        row += word + " "
+    return [*rows, row.rstrip()]
+
+
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns under their names. On a terminal, wide columns give way until all fits."""
     cells = [[clean(value) for value in row] for row in rows]
@@ -147,27 +199,52 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         return
     limit = terminal_width()
     sizes = [max(width(name), *(width(row[i]) for row in cells)) for i, name in enumerate(columns)]
-    if limit is not None:
-        sizes = _fit(columns, sizes, limit - 2 * (len(columns) - 1))
-    colours = limit is not None and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
+    if limit is not None and sum(sizes) + 2 * (len(columns) - 1) > limit:
+        # Where there is no room, a column that says nothing has none.
+        kept = [i for i in range(len(columns)) if any(row[i] for row in cells)] or [0]
+        columns, cells = [columns[i] for i in kept], [[row[i] for i in kept] for row in cells]
+        sizes = _fit(columns, [sizes[i] for i in kept], limit - 2 * (len(kept) - 1))
+    painted = colours(sys.stdout)
     for number, row in enumerate(([name.upper() for name in columns], *cells)):
         shown = [cut(text, size) for text, size in zip(row, sizes, strict=True)]
         gaps = [" " * (size - width(text)) for text, size in zip(shown, sizes, strict=True)]
-        if colours:
-            shown = [_paint(text, "1" if number == 0 else _COLOURS.get(text.partition(":")[0], "")) for text in shown]
+        if painted:
+            shown = [paint(text, "1" if number == 0 else _COLOURS.get(text.partition(":")[0], "")) for text in shown]
         write_line("  ".join(text + gap for text, gap in zip(shown, gaps, strict=True)).rstrip())
 
 
-def _paint(text: str, code: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if code else text
+def colours(stream: IO[str] | None) -> bool:
+    """Whether what is written there is painted.
+
+    Never with NO_COLOR; else with FORCE_COLOR or CLICOLOR_FORCE (both: anything but empty and 0); else on a
+    terminal that is not `dumb`, unless CLICOLOR or FORCE_COLOR is 0.
+    """
+    if os.environ.get("NO_COLOR") or stream is None:
+        return False
+    if any(os.environ.get(name, "") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    if "0" in (os.environ.get("CLICOLOR"), os.environ.get("FORCE_COLOR")):
+        return False
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def paint(text: str, code: str) -> str:
+    """The text in a colour (the number of an SGR sequence), as it is without one."""
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
 
 
 def _fit(columns: Sequence[str], sizes: list[int], room: int) -> list[int]:
-    """The columns' widths within `room`: digests give way first, then the widest, what commands take last."""
+    """The columns' widths within `room`: digests give way first, then the text at the end, then the widest; a status
+    and what commands take last."""
     sizes = list(sizes)
     names = [name.upper() for name in columns]
+    last = len(names) - 1
+    others = [i for i, name in enumerate(names) if i != last and name not in (*_COPIED, *_STATES)]
     steps = (
         ([i for i, name in enumerate(names) if name == "SHA256"], 8),
+        ([last], 30),
+        (others, 8),
+        ([last], 12),
         ([i for i, name in enumerate(names) if name not in _COPIED], 4),
         ([i for i, name in enumerate(names) if name in _COPIED], _ID_WIDTH),
     )

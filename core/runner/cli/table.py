@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "rescue": Entry("rescue", "Find and restore files of lost work.", "Keep"),
     "clean": Entry("clean", "Delete what is kept elsewhere.", "Keep"),
     "config": Entry("config", "Show the settings and where each came from.", "Set up"),
+    "schema": Entry("schema", "Print the JSON Schema of a file or a payload.", "Set up"),
     "plugins": Entry("plugins", "List plugins, their hooks and their state.", "Set up"),
     "store": Entry("store", "Look after the store.", "Set up"),
     "completion": Entry("completion", "Print the completion script of a shell.", "Set up"),

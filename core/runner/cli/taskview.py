@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runner import statuses, times
-from runner.cli.output import clean
+from runner.cli.output import clean, write_text
+from runner.history import files_of
 from runner.why import summary_of, verdicts_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def artifact_json(artifact: Artifact) -> JSON:
 
 
 def attempt_json(attempt: Attempt, folder: Path | None = None) -> JSON:
-    """An attempt, with the folder of its logs when that is on this machine."""
+    """An attempt, with the folder of its logs when that is on this machine; `files` are those with anything in them."""
+    ended = attempt.ended_at
     return {
         "n": attempt.n,
         "step": attempt.step,
@@ -104,11 +106,14 @@ def attempt_json(attempt: Attempt, folder: Path | None = None) -> JSON:
         "worker": attempt.worker,
         "started_at": times.iso(attempt.started_at),
         "ended_at": times.iso(attempt.ended_at),
+        "seconds": round(ended - attempt.started_at, 3) if ended is not None else None,
         "outcome": attempt.outcome,
+        "usage": (attempt.result or {}).get("usage"),
         "result": attempt.result,
         "verdicts": verdicts_of(attempt.result),
         "late": attempt.late,
         "folder": str(folder) if folder is not None else None,
+        "files": {name: str(folder / name) for name in files_of(folder)} if folder is not None else {},
     }
 
 
@@ -221,8 +226,11 @@ def _flat(value: Any) -> str:
 
 
 def put(inv: Invocation, text: str) -> None:
-    """A line of text on stdout that can't drive the terminal, whatever a payload or an agent wrote into it."""
-    inv.line(clean(text))
+    """A line of text on stdout that can't drive the terminal, whatever a payload or an agent wrote into it.
+
+    On a terminal it goes on below where it began, and its first word has a colour if it is a verdict.
+    """
+    write_text(clean(text))
 
 
 def _one_line(text: str) -> str:

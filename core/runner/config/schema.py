@@ -126,7 +126,12 @@ class AgentSettings(Model):
     model_flag: Words | None = None
     permissions: dict[Literal["read-only", "edit", "full"], Words] | None = None
     permission: Literal["read-only", "edit", "full"] | None = None
-    env: dict[str, str] | None = None
+    env: dict[str, str] | None = Field(
+        default=None, description="variables to set; ${NAME} and ${NAME:-default} stand for the runner's own"
+    )
+    permission_env: dict[Literal["read-only", "edit", "full"], dict[str, str]] | None = Field(
+        default=None, description="variables to set as well, by what it may do"
+    )
     strip: Words | None = None
     account: str | None = None
     timeout: Seconds | None = None
@@ -268,3 +273,14 @@ def json_schema() -> dict[str, Any]:
     schema = Settings.model_json_schema()
     schema["properties"].pop("machines")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def machines_json_schema() -> dict[str, Any]:
+    """The JSON Schema of machines.yaml, for editors."""
+
+    class Machines(Model):
+        """The machines of a fleet."""
+
+        machines: dict[Name, MachineSettings] = {}
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Machines.model_json_schema()}

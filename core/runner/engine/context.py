@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runner.engine.desk import Desk
     from runner.keeper import Keeper, Redaction
     from runner.model import Agent, Attempt, Claim, ProcessResult, Step, Task
+    from runner.progress import Progress
 
 
 class NeedsHuman(RunnerError):
@@ -77,6 +78,7 @@ class TaskContext:
         base: str | None,
         timeout: float | None,
         silence: float | None,
+        progress: Progress,
     ) -> None:
         assert claim.task is not None
         self.workspace = workspace
@@ -96,6 +98,7 @@ class TaskContext:
         self._keeper = keeper
         self._redaction = redaction
         self._stop = stop
+        self._progress = progress
 
     def check(self) -> None:
         """Raise Cancelled or LostClaim when the task must end."""
@@ -122,14 +125,17 @@ class TaskContext:
         """As `runner.model.Context.process`."""
         self._stop.check()
         prefix = f"{name}-" if name else ""
+        stdout, stderr = self.folder / f"{prefix}stdout.log", self.folder / f"{prefix}stderr.log"
         with self.between_processes:
+            if on_output is None:
+                self._progress.follow((stdout, stderr))
             result = self._keeper.run(
                 argv,
                 cwd=cwd or self.workspace,
                 env=self.env if env is None else env,
                 stdin=stdin,
-                stdout=self.folder / f"{prefix}stdout.log",
-                stderr=self.folder / f"{prefix}stderr.log",
+                stdout=stdout,
+                stderr=stderr,
                 timeout=self._left(timeout),
                 silence=self._silence if silence is None else silence,
                 on_output=on_output,
@@ -169,6 +175,10 @@ class TaskContext:
     def redact(self, text: str) -> str:
         """The text without known secrets."""
         return self._redaction.text(text)
+
+    def progress(self, line: str | None = None, *, cost_usd: float | None = None, tokens: int | None = None) -> None:
+        """As `runner.model.Context.progress`."""
+        self._progress.told(line, cost_usd=cost_usd, tokens=tokens)
 
     def artifact(self, path: Path, name: str | None = None, type: str | None = None) -> Artifact:
         """Store a file as an artifact of this task, under its claim."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from runner.engine.desk import Desk
     from runner.keeper import Keeper, Redaction
     from runner.model import Artifact, Attempt, Claim, Step, Task
+    from runner.progress import Progress
 
 _OUTPUT = 4000
 """Characters of an output that the result keeps; the whole is in the attempt's folder."""
@@ -86,6 +87,7 @@ class TaskRun:
         stop: Stop,
         machine: str,
         env: Mapping[str, str],
+        progress: Progress,
     ) -> None:
         assert claim.task is not None
         self.task: Task = claim.task
@@ -97,6 +99,7 @@ class TaskRun:
         self._stop = stop
         self._machine = machine
         self._env = env
+        self._progress = progress
         self._place: Workplace | None = None
         self._seals: list[Seal] = []
         self._tried: Tried | None = None
@@ -197,14 +200,17 @@ class TaskRun:
             base=place.base,
             timeout=todo.policy.timeout,
             silence=todo.policy.silence,
+            progress=self._progress,
         )
         tried = self._tried = Tried(n, context, StepResult("lost_claim"))
+        self._progress.attempt(n, repair=repairs > 0)
         place.begin(n, self._no_snapshot)
         try:
             with prints.into(context.log), Guard(context, self._stop):
                 tried.result = step.run(self._app, todo, context)
         finally:
             place.end(n, self._no_snapshot)
+        self._progress.spent(tried.result.usage)
         self._stop.check()
         return tried
 
@@ -214,6 +220,7 @@ class TaskRun:
         assert place is not None
         if result.outcome != "ok":
             return result.outcome
+        self._progress.enter("checking")
         place.commit_leftovers(f"{self.task.type}: task {self.task.id}, attempt {tried.n}")
         found = artifacts.collect(node.policy.artifacts, place.cwd)
         kind = self._app.types[node.type]
@@ -259,6 +266,7 @@ class TaskRun:
         """Snapshot, artifacts, and one fenced commit of everything; then the branch."""
         place = self._place
         assert place is not None
+        self._progress.enter("storing")
         held = outcome == "held"
         outcome = "check_failed" if held else outcome
         snapshot = place.snapshot(tried.n, self._no_snapshot)

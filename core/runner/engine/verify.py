@@ -23,6 +23,7 @@ def verify(app: App, checks: Sequence[Check], step: Step, result: StepResult, co
 
 
 def _one(app: App, check: Check, step: Step, result: StepResult, context: TaskContext) -> Verdict:
+    context.progress(str(check))
     try:
         answer = app.owner("verify", check.type)(check=check, step=step, result=result, context=context)
         verdict = _verdict(check, answer[0] if isinstance(answer, list) and answer else answer)

@@ -32,7 +32,7 @@ class StepContext:
     """A `runner.model.Context` of one attempt. Use it with `with`: its keeper ends then.
 
     `workspace` is where the step works, `folder` where its logs go, `agents` those that `agent()` knows
-    (the first is the default). What the step says is kept: `events`, `lines`, `artifacts`.
+    (the first is the default). What the step says is kept: `events`, `lines`, `artifacts`, `shown`.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class StepContext:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.lines: list[str] = []
         self.artifacts: list[Artifact] = []
+        self.shown: list[tuple[str | None, float | None, int | None]] = []
         self._agents = bind_readers({agent.name: agent for agent in agents})
         self._enrichment = enrichment
         self._redaction = Redaction(secrets, ())
@@ -124,6 +125,10 @@ class StepContext:
     def redact(self, text: str) -> str:
         """The text without the secrets that the test gave."""
         return self._redaction.text(text)
+
+    def progress(self, line: str | None = None, *, cost_usd: float | None = None, tokens: int | None = None) -> None:
+        """Note what was told: `shown`."""
+        self.shown.append((line, cost_usd, tokens))
 
     def artifact(self, path: Path, name: str | None = None, type: str | None = None) -> Artifact:
         """Note an artifact; nothing is stored."""

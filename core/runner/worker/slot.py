@@ -9,6 +9,7 @@ from runner.engine.context import Stop
 from runner.engine.task import TaskRun
 from runner.errors import StoreError
 from runner.keeper import Keeper
+from runner.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ class Slot:
     ) -> None:
         self.keeper = Keeper(label=f"slot-{number}", redact=redaction)
         self.claim: Claim | None = None
+        self.progress = Progress(redaction.text)
         self._number = number
         self._app = app
         self._desk = desk
@@ -100,6 +102,8 @@ class Slot:
         with self._lock:
             self.claim, self._stop = claim, Stop()
             self._stop.watch(self.keeper)
+        assert claim.task is not None
+        self.progress.begin(claim.task)
         self._began(claim)
         run = TaskRun(
             app=self._app,
@@ -110,10 +114,12 @@ class Slot:
             stop=self._stop,
             machine=self._machine,
             env=self._env,
+            progress=self.progress,
         )
         try:
             ended = run.run()
         finally:
+            self.progress.end()
             with self._lock:
                 self.claim = None
                 self.keeper.trust(None)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runner.app import App
     from runner.engine.task import Ended
     from runner.model import Claim
+    from runner.progress import Progress
     from runner.store import Op
 
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
@@ -45,7 +46,11 @@ _LAST_SECONDS = 20.0
 
 
 class Work:
-    """`runner work`. `mode` is `once`, `drain` or `loop`."""
+    """`runner work`. `mode` is `once`, `drain` or `loop`.
+
+    `talk` gets sentences for people, `began` and `ended` each task (from its slot's thread); without `began`
+    it is a sentence too. `progress` is what the slots do now, for who watches.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class Work:
         slots: int,
         talk: Callable[[str], None],
         ended: Callable[[Ended], None],
+        began: Callable[[Claim], None] | None = None,
         only: Sequence[str] = (),
     ) -> None:
         self._came_to: dict[str, str] = {}
@@ -64,6 +70,7 @@ class Work:
         self._mode = mode
         self._talk = talk
         self._tell = ended
+        self._tell_began = began or self._talk_began
         self._inbox: SimpleQueue[Claim | None] = SimpleQueue()
         self._room = 1 if mode == "once" else slots
         self._busy: set[tuple[str, int]] = set()
@@ -159,11 +166,14 @@ class Work:
         self._inbox.put(claim)
 
     def _began(self, claim: Claim) -> None:
-        assert claim.task is not None
-        self._talk(f"task {claim.key} {claim.task.type}: started")
+        self._tell_began(claim)
         self._renewed(claim)
         if self._abandoned:
             self._end(claim, "released")
+
+    def _talk_began(self, claim: Claim) -> None:
+        assert claim.task is not None
+        self._talk(f"task {claim.key} {claim.task.type}: started")
 
     def _told(self, ops: Sequence[Op], results: Sequence[Any]) -> None:
         assert self._teller is not None
@@ -189,6 +199,11 @@ class Work:
             slot.end(claim, reason, kill=kill)
 
     # The whole
+
+    @property
+    def progress(self) -> tuple[Progress, ...]:
+        """What each slot does now."""
+        return tuple(slot.progress for slot in self._slots)
 
     @property
     def counts(self) -> Counter[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner import times
+from runner.cli.output import size
 from runner.cli.taskview import artifact_json
 from runner.errors import Conflict, LostClaim, NotFound, UsageError
 from runner.ids import new_id
@@ -156,13 +157,3 @@ def find_artifact(store: Store, word: str, project: str) -> Artifact:
         raise NotFound(f"no artifact '{word}'", "see: runner artifact list")
     names = ", ".join(f"{a.ref} ({a.name})" for a in near[:10])
     raise UsageError(f"'{word}' starts the refs of several artifacts: {names}", "type more of it")
-
-
-def size(count: int) -> str:
-    """Bytes for people: `512 B`, `3.4 KiB`, `1.2 GiB`."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner import times, why
+from runner import history, times, why
 from runner.cli import taskview
+from runner.cli.output import size
 from runner.cli.taskview import put
 from runner.live import is_live
 from runner.statuses import PENDING, TERMINAL
@@ -40,7 +42,8 @@ def command(inv: Invocation, id: str) -> None:
     here = this_machine(inv.app()) if task.status == PENDING else None
     parked = _parked(inv, task) if facts.parked_until is not None else ""
     story = why.explain(task, facts, workers, attempts, now=time.time(), here=here, parked=parked)
-    events = store.queue.events(task=task.id)
+    events = history.events_of(store, task.id)
+    kept = history.kept_of(task, [taskview.artifact_json(one) for one in store.records.artifacts(task=task.id)])
     value = {
         "id": task.id,
         "status": task.status,
@@ -49,10 +52,20 @@ def command(inv: Invocation, id: str) -> None:
         "reasons": [{"kind": r.kind, "text": r.text, **r.data} for r in story.reasons],
         "commands": [command.partition("   #")[0] for command in story.commands],
         "claim": taskview.task_json(task)["claim"],
+        "claims": history.claims_of(events),
         "attempts": [taskview.attempt_json(attempt, folders.get(attempt.n)) for attempt in attempts],
+        "cost_usd": history.total_cost(attempts),
+        "decisions": history.decisions_of(task, events),
+        "kept": kept,
         "events": [_event_json(event) for event in events],
     }
-    inv.emit(value, lambda: _text(inv, task, story, attempts, folders, events))
+
+    def text() -> None:
+        _text(inv, task, story, attempts, folders, events)
+        _kept(inv, task, kept)
+        _commands(inv, story)
+
+    inv.emit(value, text)
 
 
 def this_machine(app: App) -> Here:
@@ -108,6 +121,31 @@ def _text(
             put(inv, f"  {times.clock(event.at, now)}  {sentence(event)}")
     for n in sorted(told):
         _attempt(inv, by_number[n], folders.get(n), now)
+    if task.answer is not None:
+        put(inv, f"            answered: {task.answer}")
+    cost = history.total_cost(attempts)
+    if cost is not None and len(attempts) > 1:
+        put(inv, f"            all attempts together cost ${cost:.2f}")
+
+
+def _kept(inv: Invocation, task: Task, kept: Mapping[str, Any]) -> None:
+    """What there is of its work, and how to get it."""
+    lines: list[tuple[str, str]] = []
+    if kept["branch"]:
+        lines.append(("branch", f"{kept['branch']} at {str(kept['commit'])[:12]}"))
+    lines += [("artifact", f"{a['name']} ({size(a['size'])}): {a['ref']}") for a in kept["artifacts"]]
+    if kept["snapshot"]:
+        lines.append(("snapshot", f"{kept['snapshot']}; its files: runner rescue {task.unit or task.id} --into DIR"))
+    if kept["snapshot_error"]:
+        lines.append(("snapshot", f"there is none: {kept['snapshot_error']}"))
+    lines += [("left out", f"{one.get('path')}: {one.get('reason')}") for one in kept["left_out"]]
+    if lines:
+        inv.line("\nKept")
+    for name, text in lines:
+        put(inv, f"  {name:<8}  {text}")
+
+
+def _commands(inv: Invocation, story: why.Story) -> None:
     if story.commands:
         inv.line("\nWhat you can do")
         for command in story.commands:
@@ -131,6 +169,8 @@ def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float)
     who = (" (repair)" if attempt.repair else "") + (f" by {attempt.agent}" if attempt.agent else "")
     took = times.span((attempt.ended_at or now) - attempt.started_at)
     came = f"{attempt.outcome} after {took}" if attempt.ended_at is not None else f"running for {took}"
+    cost = history.cost_text(*history.cost_of(attempt.result))
+    came += f", {cost}" if cost else ""
     summary = why.summary_of(attempt.result)
     put(
         inv,
@@ -139,9 +179,32 @@ def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float)
     )
     for verdict in why.verdicts_of(attempt.result):
         put(inv, f"              {'ok ' if verdict['ok'] else 'RED'} {why.told(verdict)}")
+        if not verdict["ok"] and (shown := _evidence(verdict, folder)):
+            put(inv, f"                  see {', '.join(shown)}")
     if attempt.late:
         put(inv, "              late evidence is kept: the claim was lost before it ended")
     put(inv, f"              logs: {folder}" if folder else f"              logs: on {attempt.worker}")
+    files = history.files_of(folder)
+    if files:
+        put(inv, f"              with {', '.join(files)}")
+
+
+def _evidence(verdict: Mapping[str, Any], folder: Path | None) -> list[str]:
+    """The files that show a verdict, those in the attempt's folder by their names; empty ones show nothing."""
+    found = []
+    for name in ("stdout", "stderr", "path", "diff", "log"):
+        path = verdict["evidence"].get(name)
+        if isinstance(path, str) and os.path.isabs(path) and not _empty(path):
+            inside = folder is not None and os.path.dirname(path) == str(folder)
+            found.append(os.path.basename(path) if inside else path)
+    return found
+
+
+def _empty(path: str) -> bool:
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return False
 
 
 def sentence(event: Event) -> str:
@@ -151,7 +214,7 @@ def sentence(event: Event) -> str:
     told = {
         "task.submitted": "submitted",
         "task.promoted": "nothing is in its way any more: it is pending",
-        "task.claimed": f"claimed by {worker} (epoch {event.epoch})",
+        "task.claimed": f"claimed by {worker}{_on(str(worker), data.get('machine'))} (epoch {event.epoch})",
         "task.released": f"handed back by {worker}: {data.get('reason', '')}",
         "task.reclaimed": f"taken back from {worker}: {data.get('reason') or data.get('why', '')}",
         "task.settled": _settled(data),
@@ -170,6 +233,11 @@ def sentence(event: Event) -> str:
     people = ("task.submitted", "task.cancel_requested", "task.cancelled", "task.retried", "task.resolved")
     reason = f": {data['reason']}" if event.kind.startswith("task.cancel") and data.get("reason") else ""
     return text + (f" by {event.by}" if event.by and event.kind in people else "") + reason
+
+
+def _on(worker: str, machine: Any) -> str:
+    # Workers are called after their machine, unless they were given another name.
+    return f" on {machine}" if machine and not worker.startswith(f"{machine}-") else ""
 
 
 def _settled(data: Mapping[str, Any]) -> str:

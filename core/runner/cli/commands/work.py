@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runner.cli.output import clean
+from runner.cli.watched import watched
 from runner.errors import UsageError
-from runner.statuses import DONE, NEEDS_HUMAN, PLANNING
+from runner.statuses import BLOCKED, DONE, NEEDS_HUMAN, PENDING, PLANNING, SCHEDULED
 
 if TYPE_CHECKING:
+    from runner.app import App
     from runner.cli.invocation import Invocation
     from runner.engine.task import Ended
+
+WAITING = (BLOCKED, SCHEDULED, PENDING)
 
 
 @click.command(
@@ -23,8 +28,11 @@ if TYPE_CHECKING:
 @click.option("--slots", metavar="N", type=click.IntRange(1, 256), help="Tasks at a time (default: worker.slots).")
 @click.option("--machine", metavar="NAME", help="This machine's name (default: RUNNER_DEVICE_ID or the host's).")
 @click.option("--types", metavar="T,T", help="Only tasks of these types.")
+@click.option("--live/--no-live", default=None, help="Show what each slot does (default: on a terminal).")
 @click.pass_obj
-def command(inv: Invocation, mode: str | None, slots: int | None, machine: str | None, types: str | None) -> None:
+def command(
+    inv: Invocation, mode: str | None, slots: int | None, machine: str | None, types: str | None, live: bool | None
+) -> None:
     """Take tasks from the queue and run them.
 
     Exit code of --once and --drain: 1 if a task failed, else 3 if one needs a person, else 0; of --loop: 0.
@@ -35,16 +43,20 @@ def command(inv: Invocation, mode: str | None, slots: int | None, machine: str |
 
     app = inv.app(code=True)
     report = Report(inv)
-    work = Work(
-        app,
-        mode=mode or "drain",
-        machine=machine_name(app, machine),
-        types=_words(types),
-        slots=slots or _configured(app, machine_name(app, machine)),
-        talk=inv.talk,
-        ended=report.ended,
-    )
-    code = work.run()
+    with watched(inv, live) as view:
+        work = Work(
+            app,
+            mode=mode or "drain",
+            machine=machine_name(app, machine),
+            types=_words(types),
+            slots=slots or _configured(app, machine_name(app, machine)),
+            talk=inv.talk,
+            began=view and view.began,
+            ended=report.ended,
+        )
+        if view is not None:
+            view.follow(work.progress, lambda: work.counts, lambda: _waiting(app))
+        code = work.run()
     report.close(work.counts, _left(app) if mode != "loop" else 0)
     raise SystemExit(code)
 
@@ -55,6 +67,14 @@ def _left(app: Any) -> int:
 
     counts = app.store.queue.count(TaskFilter(statuses=(), project=app.project_id))
     return sum(n for status, n in counts.items() if status not in (NEEDS_HUMAN, PLANNING))
+
+
+def _waiting(app: App) -> int:
+    """Tasks of this project that nobody runs yet, and that somebody may."""
+    from runner.store import TaskFilter
+
+    counts = app.store.queue.count(TaskFilter(statuses=WAITING, project=app.project_id))
+    return sum(counts.values())
 
 
 def _words(text: str | None) -> tuple[str, ...]:
@@ -95,7 +115,7 @@ class Report:
         word = ended.status or "lost"
         why = "" if ended.status == DONE else f": {ended.summary}"
         line = f"task {ended.task.id} {ended.task.type}: {word} ({ended.seconds:.1f} s){why}"
-        self._inv.talk(" ".join(line.split()))
+        self._inv.talk(clean(" ".join(line.split())))
 
     def close(self, counts: Any, left: int) -> None:
         """The sum of it, and what could not be run here and now."""
