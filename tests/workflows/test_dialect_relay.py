@@ -118,7 +118,7 @@ def test_everything_that_means_something_here() -> None:
     assert (steps["tree"].worktree.branch, steps["tree"].worktree.base) == ("fix/x", "main")  # type: ignore[union-attr]
     assert source.place("steps", 2) == "relay.yaml:15:9"
     assert source.notes == (
-        "relay.yaml:6:118: `network` of permissions has no effect here",
+        "relay.yaml:6:134: `network` of permissions has no effect here",
         "relay.yaml:4:79: `idleNudge` has no effect here",
     )
 

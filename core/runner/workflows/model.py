@@ -393,6 +393,9 @@ class Workflow(Model):
     shell: Literal["sh", "bash"] = "sh"
     env: dict[str, Text] = Field(default_factory=dict)
     outputs: dict[Variable, str] = Field(default_factory=dict, description="what a sub-workflow gives back")
+    packages: Globs = Field((), description="parts of the repository it touches, for `plan` of several workflows")
+    isolated_from: Globs = Field((), validation_alias=AliasChoices("isolated_from", "isolatedFrom"))
+    requires_before: Globs = Field((), validation_alias=AliasChoices("requires_before", "requiresBefore"))
     extends: str | None = None
     override: dict[str, dict[str, Any]] = Field(default_factory=dict)
     insert: tuple[Insert, ...] = ()
