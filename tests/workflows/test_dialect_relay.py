@@ -119,7 +119,7 @@ def test_everything_that_means_something_here() -> None:
     assert source.place("steps", 2) == "relay.yaml:15:9"
     assert source.notes == (
         "relay.yaml:6:134: `network` of permissions has no effect here",
-        "relay.yaml:4:79: `idleNudge` has no effect here",
+        "relay.yaml:4:83: `idleNudge` has no effect here",
     )
 
 

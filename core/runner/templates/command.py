@@ -51,6 +51,11 @@ class Command:
             lines.append(f"{read}; {name}=${{{name}%x}}; ")
         return "".join(lines) + self.text
 
+    def inline(self) -> str:
+        """The command with its values in quotes at its start: for where there is no folder to put them in."""
+        names = [f"{variable(number)}={shlex.quote(value)}; " for number, value in enumerate(self.values)]
+        return "".join(names) + self.text
+
 
 def compile_command(
     text: str, scope: Scope | None, *, bash: bool = False, literal_expressions: bool = False

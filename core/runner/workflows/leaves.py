@@ -1,0 +1,229 @@
+"""From an effect to the step that runs: every text filled in, its checks and policy, and the digest of all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner.model import Check, Policy, Step
+from runner.templates import TemplateError, compile_command, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.model import Expects
+    from runner.workflows.machine import Effect
+
+PRESETS: Mapping[str, str] = {
+    "lead": "You lead this work: plan it, divide it, judge what comes back.",
+    "worker": "You do one bounded piece of work. Your final message is all that others see of it.",
+    "reviewer": "You review: read, change nothing, and give a verdict with your reasons.",
+    "analyst": "You analyse: read, change nothing, and report what you found.",
+}
+"""What an agent is told about its place, before its task."""
+READ_ONLY = frozenset(("reviewer", "analyst"))
+"""Presets that may change nothing unless the step says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A step filled in: what runs, and the digest of it by which a resumed run knows it again.
+
+    `retries` beyond the first attempt, `repairs` of red checks; `session` is what the file says of it.
+    """
+
+    step: Step
+    digest: str
+    retries: int = 0
+    session: str = "new"
+    workdir: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the workflow says for all its steps: retries, repairs, the default agent."""
+
+    retries: int = 0
+    repairs: int = 0
+    agent: str = "claude"
+    foreign: bool = False
+
+
+class Filling:
+    """Fills in one effect's definition."""
+
+    def __init__(self, effect: Effect, run: str, rules: Rules, builtins: Mapping[str, Any]) -> None:
+        self.effect = effect
+        self.rules = rules
+        self.run = run
+        self.given = effect.node.definition
+        self.scope = effect.scope.inner({"step_id": effect.node.id, "run_id": run, **builtins})
+        self.warnings: list[str] = []
+
+    def leaf(self) -> Leaf:
+        """The step. TemplateError, with the definition's place, for a name that means nothing."""
+        try:
+            return self._leaf()
+        except TemplateError as error:
+            raise TemplateError(f"{self.effect.node.place}: {error.message}", error.hint) from None
+
+    def _leaf(self) -> Leaf:
+        kind = "probe" if self.effect.kind == "probe" else self.effect.node.kind
+        type, payload = getattr(self, f"_{kind}")()
+        checks = tuple(self._checks())
+        policy = self._policy(kind)
+        env = {name: self.text(value) for name, value in dict(self.given.get("env") or {}).items()}
+        workdir = self.text(self.given["workdir"]) if self.given.get("workdir") else None
+        key = f"{self.run}/{self.effect.address}"
+        step = Step(self.effect.address, type, payload, checks, policy, key)
+        session = self.text(str(self.given.get("session") or "new"))
+        machine = self.given.get("machine")
+        digest = digest_of(
+            [type, payload, [asdict(check) for check in checks], asdict(policy), env, workdir, session, machine]
+        )
+        retries = self.given.get("retries")
+        return Leaf(
+            step,
+            digest,
+            self.rules.retries if retries is None else int(retries),
+            session,
+            workdir,
+            env,
+            tuple(self.warnings),
+        )
+
+    # Kinds
+
+    def _agent(self) -> tuple[str, dict[str, Any]]:
+        preset, role = self.given.get("preset"), self.given.get("role")
+        told = [PRESETS[preset]] if preset else []
+        told += [f"Your role: {self.text(role)}"] if role else []
+        prompt = "\n\n".join([*told, self.text(self.given["prompt"])])
+        payload: dict[str, Any] = {
+            "prompt": prompt,
+            "agent": self.given.get("cli") or self.given.get("agent") or self.rules.agent,
+        }
+        if self.given.get("model"):
+            payload["model"] = self.text(self.given["model"])
+        permission = self.given.get("permission") or ("read-only" if preset in READ_ONLY else None)
+        if permission:
+            payload["permission"] = permission
+        return "agent_run", payload
+
+    def _shell(self) -> tuple[str, dict[str, Any]]:
+        return "shell", self._command(self.given["command"])
+
+    def _probe(self) -> tuple[str, dict[str, Any]]:
+        return "shell", self._command(self.effect.text)
+
+    def _command(self, text: str) -> dict[str, Any]:
+        shell = str(self.given.get("shell", "sh"))
+        command = compile_command(text, self.scope, bash=shell == "bash", literal_expressions=self.rules.foreign)
+        self.warnings += command.warnings
+        payload: dict[str, Any] = {"command": command.text, "shell": shell}
+        if command.values:
+            payload["values"] = list(command.values)
+        if self.given.get("capture_stderr"):
+            payload["stderr"] = True
+        if self.given.get("capture_format") == "json":
+            payload["json"] = True
+        return payload
+
+    def _script(self) -> tuple[str, dict[str, Any]]:
+        inputs = {name: self.text(value) for name, value in dict(self.given.get("script_inputs") or {}).items()}
+        return "script", {"script": self.text(self.given["script"]), "folder": self.given["folder"], "inputs": inputs}
+
+    def _task(self) -> tuple[str, dict[str, Any]]:
+        payload = self.deep(self.given.get("with_") or {})
+        for key in ("agent", "model"):
+            if self.given.get(key):
+                payload.setdefault(key, self.text(self.given[key]))
+        return str(self.given["task"]), payload
+
+    def _gate(self) -> tuple[str, dict[str, Any]]:
+        payload: dict[str, Any] = {"question": self.text(self.given["gate"])}
+        for key in ("options", "deadline", "default"):
+            if self.given.get(key) is not None:
+                value = self.given[key]
+                payload[key] = list(value) if isinstance(value, tuple) else value
+        return "gate", payload
+
+    def _preflight(self) -> tuple[str, dict[str, Any]]:
+        checks = []
+        for one in self.given["preflight"]:
+            command = compile_command(one["command"], self.scope, literal_expressions=self.rules.foreign)
+            checks.append({**one, "command": command.text, "values": list(command.values)})
+        return "preflight", {"checks": checks}
+
+    def _worktree(self) -> tuple[str, dict[str, Any]]:
+        return "worktree", self.deep(self.given["worktree"])
+
+    # Parts
+
+    def text(self, value: str) -> str:
+        """A text filled in."""
+        return render(value, self.scope, literal_expressions=self.rules.foreign)
+
+    def deep(self, value: Any) -> Any:
+        """A value of any shape with its texts filled in."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {key: self.deep(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.deep(item) for item in value]
+        return value
+
+    def _checks(self) -> Sequence[Check]:
+        found = []
+        for given in self.given.get("verify") or ():
+            if isinstance(given, str):
+                name, colon, text = given.partition(":")
+                value: Any = text.strip() if colon else None
+            else:
+                (name, value) = next(iter(given.items()))
+            if name == "custom":
+                name = "command"
+            found.append(Check(name.strip(), self._gate_command(value) if name == "command" else self.deep(value)))
+        return found
+
+    def _gate_command(self, value: Any) -> Any:
+        """A check's command: values stand at its start, in quotes, where they are data."""
+        if isinstance(value, dict):
+            return {**value, "run": self._gate_command(value.get("run"))}
+        if not isinstance(value, str):
+            return value
+        return compile_command(value, self.scope, literal_expressions=self.rules.foreign).inline()
+
+    def _policy(self, kind: str) -> Policy:
+        given = self.given
+        expects: Expects | None = given.get("expects")
+        if expects is None and given.get("preset") in READ_ONLY:
+            expects = "answer"
+        repairable = given.get("repairable")
+        repairs = self.rules.repairs if kind == "agent" else 0
+        if repairable is False:
+            repairs = 0
+        elif repairable is True:
+            repairs = max(repairs, 2)
+        elif isinstance(repairable, dict):
+            repairs = int(repairable.get("attempts", 2))
+        return Policy(
+            expects=expects,
+            attempts=1,
+            repairs=repairs,
+            timeout=given.get("timeout"),
+            may_edit=tuple(given.get("may_edit") or ()),
+            protect=tuple(given.get("protect") or ()),
+            artifacts=tuple(self.text(glob) for glob in given.get("artifacts") or ()),
+        )
+
+
+def digest_of(value: Any) -> str:
+    """A digest of plain data: the same for the same data, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
