@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from runner import hookimpl
-from runner.agents import Launch, Summary, compose, make_reader, outcome, plan
+from runner.agents import Launch, MissingVariable, Summary, compose, make_reader, outcome, plan
 from runner.lazymodel import LazyModel
 from runner.logtext import tail
 from runner.model import StepResult, Usage
@@ -75,15 +75,19 @@ def run_step(step: Step, context: Context) -> StepResult:
         question=context.task.question,
         answer=context.task.answer,
     )
-    launch = plan(
-        agent,
-        prompt=prompt,
-        cwd=context.workspace,
-        env=context.env,
-        model=payload.get("model"),
-        session=payload.get("session"),
-        permission=payload.get("permission"),
-    )
+    try:
+        launch = plan(
+            agent,
+            prompt=prompt,
+            cwd=context.workspace,
+            env=context.env,
+            model=payload.get("model"),
+            session=payload.get("session"),
+            permission=payload.get("permission"),
+        )
+    except MissingVariable as error:
+        question = f"{error.message}; {error.hint}, then retry"
+        return StepResult("needs_human", evidence={"question": question, "agent": agent.name})
     program = shutil.which(agent.program, path=launch.env.get("PATH", ""))
     if program is None:
         sentence = f"agent '{agent.name}': the program '{agent.program}' is not on this machine's PATH"

@@ -196,6 +196,9 @@ def _agent(name: str, given: Any, agents: dict[str, Agent], config: Config) -> A
             f"{config.origin(f'agents.{name}.extends')}: unknown agent '{base}'", suggestion(base, agents)
         )
     if base is not None:
+        if "env" in values:
+            # A variable is added or changed; the others of the agent that is extended stay.
+            values["env"] = {**agents[base].env, **values["env"]}
         return dataclasses.replace(agents[base], name=name, **values)
     if "program" not in values:
         near = suggestion(name, agents) if agents else ""
