@@ -73,7 +73,8 @@ def test_two_that_initialise_at_once_get_one_id(tmp_path: Path, runner: Runner, 
     answers = [json.loads(process.communicate(timeout=60)[0]) for process in running]
     assert len({answer["id"] for answer in answers}) == 1
     assert [answer["created"] for answer in answers].count(True) == 1
-    assert os.listdir(folder / ".runner") == ["project.json"]
+    assert sorted(os.listdir(folder / ".runner")) == ["project.json", "schema"]
+    assert os.listdir(folder / ".runner" / "schema") == ["config.json"]
 
 
 def test_a_project_is_the_nearest_folder_upwards(project: Path) -> None:
