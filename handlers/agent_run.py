@@ -75,6 +75,9 @@ def run_step(step: Step, context: Context) -> StepResult:
         question=context.task.question,
         answer=context.task.answer,
     )
+    elsewhere = _elsewhere(agent, payload, context)
+    if elsewhere:
+        return StepResult("needs_human", evidence={"question": f"{elsewhere}; begin a new one", "agent": agent.name})
     try:
         launch = plan(
             agent,
@@ -183,7 +186,7 @@ def _result(
     errors = tail(done.stderr)
     decision = outcome(done.exit_code, summary, done.limit, agent=agent, stderr=errors)
     session = summary.session or launch.session
-    usage = _usage(step.payload, context, summary)
+    usage = _usage(agent, step.payload, context, summary)
     evidence: dict[str, Any] = {
         "agent": agent.name,
         "model": step.payload.get("model") or agent.model,
@@ -191,6 +194,8 @@ def _result(
         "question": context.redact(summary.question) if summary.question else None,
         "denied": sorted(set(summary.denied)),
         "session_cost_usd": summary.session_cost_usd,
+        "session_tokens": _tokens(agent, summary),
+        "session_cwd": str(context.workspace) if session and agent.resume_in == "same" else None,
         "limit": done.limit,
         "ended_processes": done.survivors,
     }
@@ -213,17 +218,57 @@ def _result(
     )
 
 
-def _usage(payload: Mapping[str, Any], context: Context, summary: Summary) -> Usage | None:
-    """What this attempt spent: of a session that goes on, its sum less what was known before; else unknown."""
-    session, total = payload.get("session"), summary.session_cost_usd
-    if summary.usage is None or session is None or total is None:
-        return summary.usage
+def _usage(agent: Agent, payload: Mapping[str, Any], context: Context, summary: Summary) -> Usage | None:
+    """What this attempt spent: of a session that goes on, its sums less what was known before; else unknown."""
+    usage, session = summary.usage, payload.get("session")
+    if usage is None or session is None:
+        return usage
+    before = _before(session, context)
+    if summary.session_cost_usd is not None and "cost" in agent.cumulative:
+        known = before.get("session_cost_usd")
+        cost = max(0.0, summary.session_cost_usd - known) if isinstance(known, (int, float)) else None
+        usage = replace(usage, cost_usd=cost)
+    if "tokens" in agent.cumulative:
+        known = before.get("session_tokens")
+        if isinstance(known, list) and len(known) == 2:
+            usage = replace(
+                usage,
+                input_tokens=_less(usage.input_tokens, known[0]),
+                output_tokens=_less(usage.output_tokens, known[1]),
+            )
+        else:
+            usage = replace(usage, input_tokens=None, output_tokens=None)
+    return usage
+
+
+def _tokens(agent: Agent, summary: Summary) -> list[int | None] | None:
+    """The sums of the session, where the agent tells those: what the next attempt in it has to take off."""
+    if "tokens" not in agent.cumulative or summary.usage is None:
+        return None
+    return [summary.usage.input_tokens, summary.usage.output_tokens]
+
+
+def _elsewhere(agent: Agent, payload: Mapping[str, Any], context: Context) -> str:
+    """Why a session can't go on here; "" when it can, as far as is known."""
+    session = payload.get("session")
+    if session is None or agent.resume_in == "any":
+        return ""
+    begun = _before(session, context).get("session_cwd")
+    if begun is None or begun == str(context.workspace):
+        return ""
+    return f"agent '{agent.name}' can go on in a session only where it began: {begun}"
+
+
+def _before(session: str, context: Context) -> Mapping[str, Any]:
+    """What is known of the last attempt in this session."""
     for attempt in reversed(context.previous):
-        result = attempt.result or {}
-        before = result.get("session_cost_usd")
-        if result.get("session") == session and isinstance(before, (int, float)):
-            return replace(summary.usage, cost_usd=max(0.0, total - before))
-    return replace(summary.usage, cost_usd=None)
+        if attempt.result and attempt.result.get("session") == session:
+            return attempt.result
+    return {}
+
+
+def _less(total: int | None, before: Any) -> int | None:
+    return max(0, total - before) if total is not None and isinstance(before, int) else None
 
 
 def _write_json(path: Path, value: Any) -> None:

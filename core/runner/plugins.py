@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from runner.project import Project
 
 BUILT_IN: dict[str, tuple[str, ...]] = {
+    "agent_aider": ("register_agents",),
     "agent_claude": ("register_agents",),
+    "agent_codex": ("register_agents",),
+    "agent_copilot": ("register_agents",),
+    "agent_droid": ("register_agents",),
+    "agent_gemini": ("register_agents",),
+    "agent_goose": ("register_agents",),
+    "agent_groq": ("register_agents",),
+    "agent_opencode": ("register_agents",),
+    "agent_qwen": ("register_agents",),
     "agent_script": ("register_agents",),
     "artifacts_local": ("open_artifact_store", "upload_artifact"),
     "checks_command": ("register_checks", "verify"),

@@ -13,6 +13,7 @@ _WAIT: Final = re.compile(
 )
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])?", re.IGNORECASE)
 _LONGEST: Final = 31 * 86400.0
+_NAMED: Final = re.compile(r"(?:status|code|error|http(?:/\d\.\d)?)\\*[\"']?[\s:=]{0,4}\(?([45]\d\d)\b", re.IGNORECASE)
 
 
 def by_status(status: int | None) -> str | None:
@@ -29,3 +30,9 @@ def retry_moment(words: str) -> float | None:
     for amount, unit in _PART.findall(found.group(1)):
         seconds += float(amount) * _UNITS[unit.lower() or "s"]
     return time.time() + seconds if 0 < seconds <= _LONGEST else None
+
+
+def status_in(words: str) -> int | None:
+    """The HTTP status that an error's words name: "unexpected status 401", `"code":429`, "API Error: 503 …"."""
+    found = _NAMED.search(words[:4000])
+    return int(found.group(1)) if found is not None else None
