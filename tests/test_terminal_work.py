@@ -255,3 +255,39 @@ def test_a_secret_is_not_shown(runner: Runner, repository: Path, go: Path) -> No
         go.touch()
         assert terminal.wait() == 0
         assert b"abcdefgh" not in terminal.raw
+
+
+def test_a_job_in_the_background_does_not_draw_into_the_shell(
+    runner: Runner, repository: Path, go: Path, tmp_path: Path
+) -> None:
+    [id] = submit(runner, f"echo busy; {WAIT.format(go=go)}")
+    program = tmp_path / "worker.sh"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(runner.argv)} work --loop "$@"\n')
+    program.chmod(0o755)
+    with Terminal(["bash", "--norc", "--noprofile", "-i"], repository, 80, 24, {"PS1": "$ "}) as shell:
+        shell.until("$")
+        shell.type(f"{program}\n")
+        shell.until("busy")
+        shell.type("\x1a")
+        shell.until("Stopped")
+        shell.type("echo to the she''ll\n")
+        shell.until("\nto the shell\n")
+        shell.type("fg\n")
+        shell.until(lambda: shell.text.count("busy") == 2 and shell.lines[-1].startswith("0 done"))
+        assert "to the shell" in shell.text
+        shell.type("\x1a")
+        shell.until(lambda: shell.text.count("Stopped") == 2)
+        shell.type("bg\n")
+        shell.read(1.5)
+        before = shell.text
+        shell.read(1.5)
+        assert shell.text == before
+        go.touch()
+        shell.until(f"task {id} run_script: done")
+        assert "0 waiting" not in shell.lines[-1]
+        shell.type("fg\n")
+        shell.until(lambda: shell.lines[-1].startswith("1 done"))
+        shell.type("\x03")
+        shell.until(lambda: "\n1 done\n" in shell.text)
+        shell.type("exit\n")
+        shell.wait()

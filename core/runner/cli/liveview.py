@@ -18,6 +18,7 @@ from runner.statuses import DONE, FAILED, NEEDS_HUMAN
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
+    from types import FrameType
     from typing import Any
 
     from runner.model import Claim
@@ -55,7 +56,8 @@ class LiveView:
         self._waits: int | None = None
         self._count_at = 0.0
         self._shown: list[tuple[str, str]] = []
-        self._size = (0, 0)
+        self._seen = (0, 0, False)
+        """Columns, rows, and whether the terminal was ours, when it was drawn last."""
         self._widest = [0, 0, 0, 9, 0, 0]
         """Of each cell, so far: columns don't jump to and fro as tasks come and go."""
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -84,7 +86,7 @@ class LiveView:
                 self._real[name] = stream
                 setattr(sys, name, _Above(stream, self.say))
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGCONT, lambda number, frame: self._region.forget())
+            self._before = signal.signal(signal.SIGCONT, self._continued)
         self._thread.start()
         return self
 
@@ -98,6 +100,11 @@ class LiveView:
         if self._before is not None:
             signal.signal(signal.SIGCONT, self._before)
         self._region.draw((), self._above())
+
+    def _continued(self, number: int, frame: FrameType | None) -> None:
+        """We were stopped (Ctrl-Z), and a shell has written on the terminal since."""
+        self._region.forget()
+        self._seen = (0, 0, False)
 
     # The thread that draws
 
@@ -116,10 +123,10 @@ class LiveView:
         looks = [one.look() for one in self._progress]
         busy = any(looks)
         self._count(busy)
-        above, size = self._above(), self._region.size()
-        lines = self._frame(looks, *size) if self._progress else []
-        if above or lines != self._shown or size != self._size:
-            self._shown, self._size = lines, size
+        above, seen = self._above(), (*self._region.size(), self._region.in_front)
+        lines = self._frame(looks, *seen[:2]) if self._progress else []
+        if above or seen != self._seen or (lines != self._shown and seen[2]):
+            self._shown, self._seen = lines, seen
             self._region.draw(lines, above)
         return busy
 

@@ -234,16 +234,18 @@ def paint(text: str, code: str) -> str:
 
 
 def _fit(columns: Sequence[str], sizes: list[int], room: int) -> list[int]:
-    """The columns' widths within `room`: digests give way first, then the text at the end, then the widest; a status
-    and what commands take last."""
+    """The columns' widths within `room`: digests give way first, then the text at the end, then the widest.
+
+    Names in the first column, a status, and what commands take give way last.
+    """
     sizes = list(sizes)
     names = [name.upper() for name in columns]
     last = len(names) - 1
-    others = [i for i, name in enumerate(names) if i != last and name not in (*_COPIED, *_STATES)]
+    others = [i for i, name in enumerate(names) if 0 < i < last and name not in (*_COPIED, *_STATES)]
     steps = (
         ([i for i, name in enumerate(names) if name == "SHA256"], 8),
         ([last], 30),
-        (others, 8),
+        (others, 10),
         ([last], 12),
         ([i for i, name in enumerate(names) if name not in _COPIED], 4),
         ([i for i, name in enumerate(names) if name in _COPIED], _ID_WIDTH),
