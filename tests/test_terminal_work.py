@@ -291,3 +291,16 @@ def test_a_job_in_the_background_does_not_draw_into_the_shell(
         shell.until(lambda: "\n1 done\n" in shell.text)
         shell.type("exit\n")
         shell.wait()
+
+
+def test_run_shows_its_agent_until_it_answers(runner: Runner, repository: Path, go: Path, tmp_path: Path) -> None:
+    agent = tmp_path / "agent"
+    agent.write_text(f"#!/bin/sh\ncat > /dev/null\necho thinking\n{WAIT.format(go=go)}\necho the answer\n")
+    agent.chmod(0o755)
+    (repository / "runner.yaml").write_text(f"agents:\n  sage: {{program: {agent}, prompt: stdin}}\n")
+    with Terminal([*runner.argv, "run", "sage", "what is it?"], repository) as terminal:
+        terminal.until(lambda: bool(re.search(r"agent_run  sage  running    0:\d\d  thinking$", terminal.text)))
+        assert len(terminal.lines) == 1
+        go.touch()
+        assert terminal.wait() == 0
+        assert terminal.lines == ["thinking", "the answer"]

@@ -64,9 +64,13 @@ class LiveView:
         self._before: Any = None
 
     def follow(
-        self, progress: Sequence[Progress], counts: Callable[[], Counter[str]], waiting: Callable[[], int]
+        self,
+        progress: Sequence[Progress],
+        counts: Callable[[], Counter[str]] | None = None,
+        waiting: Callable[[], int] | None = None,
     ) -> None:
-        """Show these slots, what came of the tasks so far, and how many wait (asked from the drawing thread)."""
+        """Show these slots; with `counts` what came of the tasks so far, and how many wait (asked by the thread that
+        draws)."""
         self._counts, self._waiting = counts, waiting
         self._progress = progress
 
@@ -164,7 +168,7 @@ class LiveView:
             hidden = sum(map(bool, looks)) - sum(map(bool, shown)), looks.count(None) - shown.count(None)
             told = [f"{n} {word}" for n, word in zip(hidden, ("busy", "free"), strict=True) if n]
             lines.append(self._plain(f"… more slots: {', '.join(told)}", columns, "2"))
-        return [*lines, self._footer(columns)]
+        return [*lines, self._footer(columns, self._counts())] if self._counts is not None else lines
 
     def _row(self, cells: Sequence[str] | None, look: Look | None, sizes: Sequence[int], room: int) -> tuple[str, str]:
         if cells is None or look is None:
@@ -185,8 +189,7 @@ class LiveView:
         text = cut(text, columns - 1)
         return text, paint(text, code if self._colours else "")
 
-    def _footer(self, columns: int) -> tuple[str, str]:
-        counts = self._counts() if self._counts is not None else {}
+    def _footer(self, columns: int, counts: Counter[str]) -> tuple[str, str]:
         known = {DONE: ("done", "32"), FAILED: ("failed", "31"), NEEDS_HUMAN: ("need a person", "33")}
         parts = [(counts.get(status, 0), *words) for status, words in known.items()]
         if self._waits is not None:
