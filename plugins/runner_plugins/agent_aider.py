@@ -57,7 +57,7 @@ def register_agents() -> dict[str, Agent]:
             errors={
                 r"AuthenticationError|PermissionDenied|no API keys were provided|specify a --model": "auth",
                 r"RateLimitError|\b429\b": "rate_limited",
-                r"insufficient (?:credits|balance|quota|funds)|exceeded your current quota|OpenAIException - forbidden": "auth",
+                r"insufficient (?:credits|balance|quota)|exceeded your current quota|Exception - forbidden": "auth",
             },
             install="uv tool install aider-chat   # and put `.aider*` into the project's .gitignore",
             login="set the key of a provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), and a model",

@@ -27,7 +27,8 @@ def goose() -> Agent:
         format="goose",
         model_flag=("--model", "{model}"),
         permissions={"read-only": ("--no-profile", "--with-builtin", "analyze"), "edit": _TOOLS, "full": _TOOLS},
-        env={"GOOSE_MODE": "auto", "GOOSE_TELEMETRY_OFF": "1"},
+        # Without a backtrace the last line of an error is the error.
+        env={"GOOSE_MODE": "auto", "GOOSE_TELEMETRY_OFF": "1", "RUST_LIB_BACKTRACE": "0"},
         strip=PARENTS,
         account="goose",
         cumulative=("tokens",),
