@@ -94,9 +94,7 @@ def _ask(target: Target, skills: Sequence[Skill], limit: float) -> Iterable[Chec
         try:
             output, errors = process.communicate(timeout=CONNECT + limit + 20)
         except subprocess.TimeoutExpired:
-            raise RunnerError(
-                f"machine '{target.name}' ({target.host}) did not answer in {CONNECT + limit + 20:g} s"
-            ) from None
+            raise _silent(target, CONNECT + limit + 20) from None
     finally:
         end(process)
     for line in output.decode("utf-8", "replace").splitlines():
@@ -141,6 +139,27 @@ def unreachable(target: Target, code: int, errors: str) -> RunnerError:
     return RunnerError(
         f"can't reach machine '{target.name}' ({target.host}) by ssh: {last}", f"try it: runner ssh {target.name}"
     )
+
+
+def system_there(target: Target) -> str:
+    """The system of that machine: what machines.yaml says, else what it says itself."""
+    if target.os:
+        return target.os
+    process = start(target, "uname -s", subprocess.PIPE)
+    try:
+        output, errors = process.communicate(timeout=CONNECT + 20)
+    except subprocess.TimeoutExpired:
+        raise _silent(target, CONNECT + 20) from None
+    finally:
+        end(process)
+    if process.returncode != 0:
+        raise unreachable(target, process.returncode, errors.decode("utf-8", "replace"))
+    word = output.decode("utf-8", "replace").strip().lower()
+    return "macos" if word == "darwin" else word
+
+
+def _silent(target: Target, seconds: float) -> RunnerError:
+    return RunnerError(f"machine '{target.name}' ({target.host}) did not answer in {seconds:g} s")
 
 
 def run_there(target: Target, command: str, limit: float | None) -> int | None:

@@ -19,7 +19,7 @@ def command(inv: Invocation) -> None:
     """
     from runner import times  # here, all: not for --help
     from runner.config.values import plain
-    from runner.skills.fleet import known_machines
+    from runner.fleet import known_machines
 
     app = inv.app()
     workers = [worker for worker in inv.store().queue.workers() if worker.project in ("", app.project_id)]

@@ -15,7 +15,7 @@ from runner.cli.commands.skills.listing import list_
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
-    from runner.skills.fleet import Known
+    from runner.fleet import Known
 
 
 @click.group(
@@ -43,7 +43,7 @@ for _one in (available, list_, install, add, create):
 
 
 def _declared(inv: Invocation) -> int:
-    from runner.skills.fleet import known_machines  # here: not for --help
+    from runner.fleet import known_machines  # here: not for --help
 
     app = inv.app()
     workers = [worker for worker in inv.store().queue.workers() if worker.project in ("", app.project_id)]

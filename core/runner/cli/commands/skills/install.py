@@ -64,17 +64,13 @@ def install(inv: Invocation, words: tuple[str, ...], yes: bool, dry_run: bool, t
 
 def _command(place: Place, skill: Skill) -> str:
     from runner.skills import this_os
+    from runner.skills.remote import system_there
 
-    os = this_os() if place.target is None else place.target.os
+    os = this_os() if place.target is None else system_there(place.target)
     if not skill.runs_on(os):
         raise UsageError(f"'{skill.name}' is for {', '.join(skill.os)}, and {place.name} runs {os}")
     if not skill.install:
         raise UsageError(f"skills.yaml has no install command for '{skill.name}'", skill.description)
-    if not os:
-        raise UsageError(
-            f"machines.yaml does not say which system {place.name} runs",
-            f"give its os: one of {', '.join(skill.install)}",
-        )
     if os not in skill.install:
         raise UsageError(
             f"skills.yaml has no install command of '{skill.name}' for {os}",

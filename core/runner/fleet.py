@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.live import is_live
+from runner.statuses import DONE, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.config import Config
-    from runner.model import JSON, Worker
+    from runner.model import JSON, Task, Worker
 
 
 @dataclass(slots=True)
@@ -106,3 +107,33 @@ def known_machines(config: Config, workers: Sequence[Worker]) -> list[Known]:
 def main_names(config: Config) -> Mapping[str, str]:
     """The machine that each alias of machines.yaml stands for."""
     return {alias: name for name, settings in config.machines.items() for alias in settings.aliases}
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a machine has done: finished tasks, and by agent those that are done."""
+
+    done: int = 0
+    failed: int = 0
+    agents: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def top_agent(self) -> str | None:
+        """The agent that did most; of equals the first by name."""
+        return min(self.agents, key=lambda name: (-self.agents[name], name), default=None)
+
+
+def standings(config: Config, tasks: Iterable[Task]) -> dict[str, Standing]:
+    """What each machine has done of these tasks. What was done under an alias counts for the machine."""
+    names = main_names(config)
+    found: dict[str, Standing] = {}
+    for task in tasks:
+        ran = str((task.result or {}).get("machine") or "")
+        if not ran or task.status not in (DONE, FAILED):
+            continue
+        one = found.setdefault(names.get(ran, ran), Standing())
+        one.done += task.status == DONE
+        one.failed += task.status == FAILED
+        if task.status == DONE and task.agent:
+            one.agents[task.agent] = one.agents.get(task.agent, 0) + 1
+    return found
