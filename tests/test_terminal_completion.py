@@ -80,6 +80,10 @@ def offered(folder: Path, line: str) -> list[str]:
         ("runner config worker.sl", ["worker.slots"]),
         ("runner queue --format js", ["json", "jsonl"]),
         ("runner completion f", ["fish"]),
+        ("runner ssh b", ["box"]),
+        ("runner skills inst", ["install"]),
+        ("runner skills install dock", ["docker"]),
+        ("runner skills create ", []),
         ("runner nonsense ", []),
     ],
 )

@@ -39,19 +39,19 @@ def attach(command: click.Command, path: str = "") -> None:
         for name, child in command.commands.items():
             attach(child, f"{path} {name}".strip())
     for param in command.params:
-        offer = _offer(param)
+        offer = _offer(param, path or command.name or "")
         if offer is not None and not isinstance(param.type, click.Choice):
             # An instance's own method: commands need not know of shells.
             setattr(param, "shell_complete", functools.partial(_complete, offer, path or command.name or ""))  # noqa: B010
 
 
-def _offer(param: click.Parameter) -> Offer | None:
-    metavar = param.metavar or ""
-    if isinstance(param, click.Option):
-        return next((_OPTIONS[name] for name in param.opts if name in _OPTIONS), None)
-    if metavar.strip("[].").partition("|")[0].rstrip(".") == "ID":
-        return tasks
-    return _ARGUMENTS.get(param.name or "")
+def _offer(param: click.Parameter, command: str) -> Offer | None:
+    names = param.opts if isinstance(param, click.Option) else [param.name or ""]
+    for name in (*(f"{command} {name}" for name in names), *names):
+        if name in _OFFERS:
+            return _OFFERS[name]
+    is_task = (param.metavar or "").strip("[].").partition("|")[0].rstrip(".") == "ID"
+    return tasks if is_task and not isinstance(param, click.Option) else None
 
 
 def _complete(offer: Offer, command: str, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -119,6 +119,13 @@ def schemas(inv: Invocation, command: str, incomplete: str) -> Iterable[tuple[st
     return [*FILES.items(), ("type", "the payload of a task type")]
 
 
+def skills(inv: Invocation, command: str, incomplete: str) -> Iterable[tuple[str, str]]:
+    from runner.skills import load_skills
+
+    app = inv.app()
+    return [(name, "") for name in sorted(load_skills(app.project.root if app.has_project else None))]
+
+
 def decisions(inv: Invocation, command: str, incomplete: str) -> Iterable[tuple[str, str]]:
     return [("pending", "run it again"), ("done", "accept it as it is"), ("failed", "give it up")]
 
@@ -138,11 +145,11 @@ def _listed(offer: Offer) -> Offer:
     return listed
 
 
-_OPTIONS: Final[dict[str, Offer]] = {
+_OFFERS: Final[dict[str, Offer]] = {
     "--agent": agents,
     "--type": types,
     "--types": _listed(types),
-    "--check": checks,
+    "submit --check": checks,
     "--machine": machines,
     "--status": _listed(_words(*statuses.STATUSES)),
     "--task": tasks,
@@ -150,13 +157,15 @@ _OPTIONS: Final[dict[str, Offer]] = {
     "--work-unit": units,
     "--expects": _words("changes", "answer", "none"),
     "--format": _words("text", "json", "jsonl"),
-}
-_ARGUMENTS: Final[dict[str, Offer]] = {
     "agent": agents,
     "agents": agents,
     "ref": artifacts,
-    "key": settings,
-    "kind": schemas,
-    "name": types,
-    "status": decisions,
+    "machine": machines,
+    "skill": skills,
+    "skills install words": skills,
+    "config key": settings,
+    "schema kind": schemas,
+    "schema name": types,
+    "resolve status": decisions,
 }
+"""By the name of an option or argument, where it is a command's own behind that command."""
