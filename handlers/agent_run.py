@@ -104,7 +104,9 @@ def run_step(step: Step, context: Context) -> StepResult:
         env=launch.env,
         stdin=launch.stdin,
         timeout=agent.timeout,
-        silence=agent.silence if step.policy.silence is None else None,
+        silence=step.policy.silence or agent.silence,
+        first_output=agent.first_output,
+        max_output=agent.max_output,
         on_output=watch.feed,
     )
     return _result(step, context, agent, launch, done, watch.close())

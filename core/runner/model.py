@@ -203,11 +203,11 @@ class Agent:
     runner's own environment holds), `permission_env` those set as well for a level, `root_env` for root
     with full permission. `errors` maps known error texts (regular expressions) to outcomes, `exit_codes`
     exit codes of its own. Seconds: `timeout` of wall clock, `first_output` until it says anything,
-    `silence` without output or a busy process, `linger` it may live after its final event;
-    `max_output` bytes of output. `cumulative` says which of a resumed session's numbers are sums of the
-    session ("tokens", "cost"); `resume_in` where it can be resumed: "same" directory or "any". `version`
-    are the words that print its version, `install` and `login` tell a person how to get and to log in to
-    it. `reader` makes the output reader that a plugin brings along.
+    `silence` without output or a busy process (15 minutes unless the agent says otherwise: no CLI gives up on
+    a provider that is silent), `linger` it may live after its final event; `max_output` bytes of
+    output. `cumulative` says which of a resumed session's numbers are sums of the session ("tokens", "cost");
+    `resume_in` where it can be resumed: "same" directory or "any". `version` are the words that print its
+    version, `install` and `login` tell a person how to get and to log in to it. `reader` makes the output reader that a plugin brings along.
     """
 
     name: str
@@ -226,7 +226,7 @@ class Agent:
     strip: tuple[str, ...] = ()
     account: str | None = None
     timeout: float | None = None
-    silence: float | None = None
+    silence: float | None = 900.0
     first_output: float | None = None
     max_output: int | None = None
     linger: float | None = 30.0
@@ -434,8 +434,9 @@ class ProcessResult:
     """How a process that `Context.process` ran ended.
 
     `exit_code` is negative for a signal (as in subprocess). `limit` names the limit that ended it
-    (`timeout`, `stalled`; `ended` by `Context.end`, `untrusted` by the lease) or None. `stdout`, `stderr` are
-    the redacted logs; `survivors` the number of descendants that had to be ended; `seconds` wall time.
+    (`timeout`, `stalled`, `first_output`, `max_output`; `ended` by `Context.end`, `untrusted` by the lease) or
+    None. `stdout`, `stderr` are the redacted logs; `survivors` the number of descendants that had
+    to be ended; `seconds` wall time.
     """
 
     exit_code: int
@@ -480,12 +481,16 @@ class Context(Protocol):
         stdin: bytes | None = None,
         timeout: float | None = None,
         silence: float | None = None,
+        first_output: float | None = None,
+        max_output: int | None = None,
         name: str = "",
         on_output: Callable[[bytes], None] | None = None,
     ) -> ProcessResult:
         """Run a program in a tree that the slot's keeper owns; return when the tree is empty.
 
-        `env` replaces `self.env` when given. `stdin` None is an empty input. Logs are
+        `env` replaces `self.env` when given. `stdin` None is an empty input. Limits, each ends the tree:
+        seconds of wall clock (`timeout`), without output or a busy process (`silence`), until it says anything
+        (`first_output`), and bytes of output (`max_output`). Logs are
         `<name->stdout.log` and `<name->stderr.log` in `folder`.
         `on_output` gets redacted stdout as it comes. Raises Cancelled or LostClaim after ending the tree.
         """

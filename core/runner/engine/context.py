@@ -121,6 +121,8 @@ class TaskContext:
         stdin: bytes | None = None,
         timeout: float | None = None,
         silence: float | None = None,
+        first_output: float | None = None,
+        max_output: int | None = None,
         name: str = "",
         on_output: Callable[[bytes], None] | None = None,
     ) -> ProcessResult:
@@ -140,6 +142,8 @@ class TaskContext:
                 stderr=stderr,
                 timeout=self._left(timeout),
                 silence=self._silence if silence is None else silence,
+                first_output=first_output,
+                max_output=max_output,
                 on_output=on_output,
                 cancelled=self._stop.event,
             )
