@@ -11,6 +11,8 @@ from typing import Self
 import pexpect
 import pyte
 
+from runner.cli.region import REFLOWING
+
 
 class Terminal:
     """Runs a program on a terminal of `columns` × `rows`. `screen` is what it shows, `history` what scrolled away.
@@ -25,11 +27,13 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
         self.writes = 0
+        # It is not the terminal in which the tests were started.
+        inherited = {name: value for name, value in os.environ.items() if name not in REFLOWING}
         self._child = pexpect.spawn(
             argv[0],
             list(argv[1:]),
             cwd=str(cwd),
-            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})},
+            env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})},
             dimensions=(rows, columns),
             timeout=30,
         )

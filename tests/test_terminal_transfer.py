@@ -75,7 +75,7 @@ def test_a_person_sees_how_far_it_is(runner: Runner, slow: Path, columns: int) -
             assert len(terminal.lines[0]) < columns
             before = len(terminal.raw)
             terminal.read(1.0)
-            assert 2 <= terminal.raw[before:].count(b"MiB/s") <= 6
+            assert 2 <= terminal.raw[before:].count(b"MiB/s") <= 8
             assert terminal.wait() == 0
             assert terminal.cursor_is_shown
             assert "MiB/s" not in terminal.text
