@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import asdict, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from runner import hookimpl
@@ -99,6 +102,7 @@ def run_step(step: Step, context: Context) -> StepResult:
         )
     _write(context, launch, prompt, agent)
     watch = _Watch(make_reader(agent), context, agent.linger)
+    before = _litter(agent, context.workspace)
     done = context.process(
         [program, *launch.argv[1:]],
         env=launch.env,
@@ -109,6 +113,7 @@ def run_step(step: Step, context: Context) -> StepResult:
         max_output=agent.max_output,
         on_output=watch.feed,
     )
+    _tidy(context.workspace, _litter(agent, context.workspace) - before)
     return _result(step, context, agent, launch, done, watch.close())
 
 
@@ -165,6 +170,26 @@ class _Watch:
         if self._broken:
             return Summary(final=True, outcome="crashed", error=self._broken)
         return self._reader.summary()
+
+
+def _litter(agent: Agent, workspace: Path) -> set[str]:
+    """Names in the directory that this agent leaves there and that are no work."""
+    found: set[str] = set()
+    if agent.litter:
+        with suppress(OSError):
+            found.update(name for name in os.listdir(workspace) if any(fnmatchcase(name, g) for g in agent.litter))
+    return found
+
+
+def _tidy(workspace: Path, names: set[str]) -> None:
+    """Delete what the agent left, or it would count as its work; what can't be deleted stays."""
+    for name in names:
+        path = workspace / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _write(context: Context, launch: Launch, prompt: str, agent: Agent) -> None:

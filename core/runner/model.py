@@ -36,12 +36,14 @@ class Policy:
     `attempts`, `interruptions`, `repairs`: caps, counted apart. `timeout`, `silence`: seconds of wall
     clock and without output; None is no limit. `may_edit`: globs exempt from the seal. `protect`: globs
     added to it. `artifacts`: globs kept after the step. `expects`: what counts as work done.
+    `repair_agent`: who repairs red checks; None is the step's own agent, and nobody for a step without one.
     """
 
     expects: Expects | None = None
     attempts: int = 3
     interruptions: int = 10
     repairs: int = 0
+    repair_agent: str | None = None
     timeout: float | None = None
     silence: float | None = None
     may_edit: tuple[str, ...] = ()
@@ -184,11 +186,15 @@ class TypeSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check type: `summary` for people; `parse` turns the text after `TYPE:` into the value, or raises ValueError."""
+    """A check type: `summary` for people; `parse` turns the text after `TYPE:` into the value, or raises ValueError.
+
+    `files` names the files of the workspace (globs) that the check goes by: they are sealed with it.
+    """
 
     summary: str
     parse: Callable[[Any], Any] | None = None
     needs_value: bool = True
+    files: Callable[[Any], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +213,9 @@ class Agent:
     a provider that is silent), `linger` it may live after its final event; `max_output` bytes of
     output. `cumulative` says which of a resumed session's numbers are sums of the session ("tokens", "cost");
     `resume_in` where it can be resumed: "same" directory or "any". `version` are the words that print its
-    version, `install` and `login` tell a person how to get and to log in to it. `reader` makes the output reader that a plugin brings along.
+    version, `install` and `login` tell a person how to get and to log in to it. `litter` are names (globs)
+    that it leaves in the step's directory and that are no work: what is new of it is deleted after it has
+    ended. `reader` makes the output reader that a plugin brings along.
     """
 
     name: str
@@ -237,6 +245,7 @@ class Agent:
     version: tuple[str, ...] = ("--version",)
     install: str = ""
     login: str = ""
+    litter: tuple[str, ...] = ()
     reader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 
 

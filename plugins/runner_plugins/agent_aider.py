@@ -35,8 +35,7 @@ _PLAIN = (
 def register_agents() -> dict[str, Agent]:
     """Describe how `aider` is called: the prompt on stdin, the conversation in a file named after our session.
 
-    It edits files and runs no commands. It keeps its index in `.aider.tags.cache.v4` of the repository:
-    `.aider*` belongs into the project's .gitignore, or the index counts as part of the work.
+    It edits files and runs no commands. Its index of the repository (`.aider.tags.cache.v4`) goes when it has ended.
     """
     return {
         "aider": Agent(
@@ -59,8 +58,9 @@ def register_agents() -> dict[str, Agent]:
                 r"RateLimitError|\b429\b": "rate_limited",
                 r"insufficient (?:credits|balance|quota)|exceeded your current quota|Exception - forbidden": "auth",
             },
-            install="uv tool install aider-chat   # and put `.aider*` into the project's .gitignore",
+            install="uv tool install aider-chat",
             login="set the key of a provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), and a model",
+            litter=(".aider.tags.cache*", ".aider.input.history"),
             reader=_reader,
         )
     }

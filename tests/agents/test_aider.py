@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from runner.agents import Summary, outcome
 from runner.model import Usage
 from tests.agents.played import Row, came_to, play
 from tests.agents.recordings import agents, names, read, recording
+from tests.conftest import Runner
 
 AIDER = agents()["aider"]
 NONE = (None, None)
@@ -154,3 +156,28 @@ def test_read_only_is_a_mode_that_only_answers(tmp_path: Path) -> None:
 def test_a_failure_that_exits_with_0_is_a_failure(tmp_path: Path) -> None:
     done = play(tmp_path, "aider", "429")
     assert (done.result.outcome, done.result.exit_code, done.result.output) == ("rate_limited", 0, "")
+
+
+def test_its_index_is_no_work_and_goes(project: Path, runner: Runner) -> None:
+    program = project.parent / "bin" / "aider"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\nmkdir -p .aider.tags.cache.v4 && echo x > .aider.tags.cache.v4/cache.db\necho mine > $FILE\n"
+        "printf 'Repo-map: x\\n\\nDone.\\n\\nTokens: 1 sent, 1 received.\\n'\n"
+    )
+    program.chmod(0o755)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "a"]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    (project / "runner.yaml").write_text(
+        f"agents:\n  writes: {{extends: aider, program: {program}, env: {{FILE: a.txt}}}}\n"
+        f"  idle: {{extends: aider, program: {program}, env: {{FILE: /dev/null}}}}\n"
+    )
+    ids = [runner.ok("submit", "--agent", name, "p", "--format", "json").json["id"] for name in ("writes", "idle")]
+    runner("work", "--drain")
+    writes, idle = (runner.ok("show", id, "--format", "json").json for id in ids)
+    assert writes["outcome"] == "ok"
+    assert idle["outcome"] == "no_op"
+    shown = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", f"runner/{ids[0]}"], cwd=project, check=True, capture_output=True
+    )
+    assert [name for name in shown.stdout.decode().split() if not name.startswith(".runner/")] == ["a.txt"]

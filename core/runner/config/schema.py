@@ -81,6 +81,13 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class RepairSettings(Model):
+    """Who repairs red checks, and how often."""
+
+    agent: str | None = Field(default=None, description="the agent; empty: the one that did the work")
+    attempts: Count | None = Field(default=None, description="how often; empty: `repairs`")
+
+
 class Defaults(Model):
     """What a task gets when neither it nor its type says otherwise."""
 
@@ -94,6 +101,7 @@ class Defaults(Model):
         default=None, description="time without output before an attempt is ended; empty: no limit"
     )
     agent: str = Field(default="claude", description="the agent of a task that names none")
+    repair: RepairSettings = RepairSettings()
 
 
 class TypeSettings(Model):
@@ -105,6 +113,10 @@ class TypeSettings(Model):
     timeout: Seconds | None = None
     silence: Seconds | None = None
     agent: str | None = None
+    model: str | None = Field(default=None, description="the agent's model")
+    permission: Literal["read-only", "edit", "full"] | None = Field(default=None, description="what the agent may do")
+    repair: RepairSettings = RepairSettings()
+    checks: tuple[Any, ...] = Field(default=(), description="checks of every task of this type, besides its own")
     requires: Words | None = Field(default=None, description="capabilities a machine must offer")
     expects: Literal["changes", "answer", "none"] | None = None
     priority: Annotated[int, BeforeValidator(_number)] | None = None
@@ -150,6 +162,9 @@ class AgentSettings(Model):
     version: Words | None = Field(default=None, description="the words after the program that print its version")
     install: str | None = Field(default=None, description="how a person installs it")
     login: str | None = Field(default=None, description="how a person logs in to it")
+    litter: Words | None = Field(
+        default=None, description="names (globs) that it leaves in its directory: what is new is deleted afterwards"
+    )
 
 
 class RouteMatch(Model):
@@ -203,6 +218,18 @@ with warnings.catch_warnings():
         snapshot_every: Seconds = Field(default=180.0, description="time between snapshots while a task runs")
         max_file: Bytes = Field(default=50 << 20, description="largest file a snapshot takes")
         max_total: Bytes = Field(default=500 << 20, description="most a snapshot takes in all")
+
+
+class Notify(Model):
+    """A command that is told how tasks end."""
+
+    command: str | None = Field(
+        default=None, description="a shell command; it gets the task as JSON on its standard input"
+    )
+    on: tuple[Literal["done", "failed", "needs_human", "cancelled"], ...] = Field(
+        default=("needs_human", "failed"), description="which ends it is told of"
+    )
+    timeout: Seconds = Field(default=30.0, description="how long it may take")
 
 
 class Retention(Model):
@@ -264,6 +291,7 @@ class Settings(Model):
     worker: Worker = Worker()
     workspace: Workspace = Workspace()
     retention: Retention = Retention()
+    notify: Notify = Notify()
     sqlite: Sqlite = Sqlite()
     machines: dict[Name, MachineSettings] = Field(default={}, description="read from machines.yaml")
 
