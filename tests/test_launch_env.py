@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.agents import MissingVariable, plan
@@ -48,6 +48,7 @@ def test_a_variable_is_made_of_what_the_runner_has(value: str, wanted: str) -> N
     assert env_of({"X": value}, own, model="big")["X"] == wanted
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["A", "B"]), st.text(alphabet="ab${}:-", max_size=8)), st.text(max_size=20))
 def test_what_names_nothing_stays_as_it_is_and_values_are_not_looked_at_again(own: dict[str, str], text: str) -> None:
     plain = text.replace("{", "(")

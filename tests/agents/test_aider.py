@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.agents import Summary, outcome
@@ -53,6 +53,7 @@ def summary_of(text: str, size: int = 9) -> Summary:
     return read(AIDER, text.encode(), size)[0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1), min_size=1, max_size=6))
 def test_whatever_the_answer_is_it_is_read(words: list[str]) -> None:
     answer = "\n".join(f"> {word}" for word in words)
@@ -120,6 +121,7 @@ def test_a_limit_tells_when_it_ends() -> None:
     assert got.retry_at is not None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_nothing_that_happens_to_the_bytes_makes_it_raise(seed: int) -> None:
     dice = random.Random(seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.agents import Summary, outcome
@@ -58,6 +58,7 @@ def summary_of(*objects: dict[str, Any]) -> Summary:
     return read(COPILOT, lines(*objects), 64)[0]
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.uuids(), st.text(min_size=1, max_size=20), st.integers(1, 5), st.integers(0, 10**6))
 def test_whatever_the_ids_texts_and_tools_are_they_are_read(
     words: str, session: Any, tool: str, calls: int, tokens: int

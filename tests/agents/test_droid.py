@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.agents import Summary, outcome
@@ -54,6 +54,7 @@ def error(message: str, source: str = "agent_loop") -> dict[str, Any]:
     return {"type": "error", "source": source, "message": message}
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text(max_size=20), st.lists(st.text(max_size=9), max_size=4), st.integers(0, 10**9))
 def test_whatever_the_ids_texts_and_tools_are_they_are_read(
     words: str, session: str, tools: list[str], tokens: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.agents import Summary, outcome
@@ -74,6 +74,7 @@ def summary_of(*objects: dict[str, Any]) -> Summary:
     return read(GOOSE, b"".join(json.dumps(one).encode() + b"\n" for one in objects), 50)[0]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(min_size=1), min_size=1, max_size=5),
     st.text(max_size=9),
