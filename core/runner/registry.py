@@ -144,9 +144,15 @@ class Registry:
     def check_names(self, config: Config) -> None:
         """A ConfigError with file and line for a type or agent that the configuration names and nobody brings."""
         agents = [("defaults.agent", config.defaults.agent)]
+        agents += [("defaults.repair.agent", config.defaults.repair.agent)] if config.defaults.repair.agent else []
         types = [(f"types.{name}", name) for name in config.types]
         types += [(f"limits.types.{name}", name) for name in config.limits.types]
         agents += [(f"types.{name}.agent", kind.agent) for name, kind in config.types.items() if kind.agent]
+        agents += [
+            (f"types.{name}.repair.agent", kind.repair.agent)
+            for name, kind in config.types.items()
+            if kind.repair.agent
+        ]
         for i, rule in enumerate(config.routes):
             agents += [(f"routes.{i}.agent", rule.agent)] if rule.agent else []
             agents += [(f"routes.{i}.match.agent", name) for name in rule.match.agent or ()]

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from runner.model import Artifact, Attempt, Claim, Step, Task
     from runner.progress import Progress
 
+_PARKS = ("rate_limited", "auth", "needs_human", "awaiting_permission", "budget")
+"""What an agent that repairs may come to that the task has to wait for."""
+
 _OUTPUT = 4000
 """Characters of an output that the result keeps; the whole is in the attempt's folder."""
 
@@ -67,6 +70,7 @@ class Tried:
     context: TaskContext
     result: StepResult
     verdicts: list[Verdict] = field(default_factory=list)
+    outcome: str = ""
 
     @property
     def red(self) -> list[Verdict]:
@@ -144,7 +148,7 @@ class TaskRun:
         todo, repairs, last = node, 0, None
         while True:
             tried = self._attempt(todo, previous, last, repairs)
-            outcome = self._judge(node, tried)
+            outcome = tried.outcome = self._judge(node, tried)
             if outcome != "check_failed":
                 return tried, outcome
             decision = self._repair(node, tried, repairs)
@@ -156,6 +160,26 @@ class TaskRun:
             # What the step itself may edit, its repair may not: it is held to the gate as it is now.
             self._seals = [self._seals[0], self._repair_seal(node)]
             todo = replace(decision.step or node, policy=node.policy, key=node.key, checks=node.checks)
+            if todo.type != node.type:
+                # Somebody else mends what this step found wrong; then the step itself runs again.
+                mended = self._mend(todo, previous, last, repairs)
+                if mended.outcome in _PARKS:
+                    return mended, mended.outcome
+                previous = [*previous, *self._now(mended)]
+                last, todo = mended, node
+
+    def _mend(self, todo: Step, previous: Sequence[Attempt], last: Tried, repairs: int) -> Tried:
+        """An attempt of another type within this step: what it leaves is committed, its own end decides nothing.
+
+        Only that its agent can't be used now does: then the task waits for that, and nothing is spent.
+        """
+        place = self._place
+        assert place is not None
+        tried = self._attempt(todo, previous, last, repairs)
+        tried.outcome = tried.result.outcome
+        if tried.outcome == "ok":
+            place.commit_leftovers(f"{self.task.type}: task {self.task.id}, repair {repairs}")
+        return tried
 
     def _step_seal(self, node: Step, previous: Sequence[Attempt]) -> Seal:
         """The seal of the first attempt, whoever made it: one of our own would bless what was edited since."""
@@ -178,11 +202,12 @@ class TaskRun:
         if last is not None:
             ops.append(
                 FinishAttempt(
-                    fence=self._claim, n=last.n, outcome="check_failed", result=self._result(last, "check_failed")
+                    fence=self._claim, n=last.n, outcome=last.outcome, result=self._result(last, last.outcome)
                 )
             )
         home = self._machine if place.stays else None
-        ops.append(StartAttempt(fence=self._claim, step=MAIN, agent=self.task.agent, repair=repairs > 0, home=home))
+        agent = todo.payload.get("agent") or self.task.agent
+        ops.append(StartAttempt(fence=self._claim, step=MAIN, agent=agent, repair=repairs > 0, home=home))
         n = int(self._commit(ops)[-1])
         folder = folders.attempt_folder(self._app.project.state, self.task.id, MAIN, n)
         context = TaskContext(
