@@ -89,7 +89,7 @@ def test_status_tells_what_each_machine_did_and_its_top_agent_across_names(runne
         ("gone", None, "ok"),
     )
     for number, (machine, agent, outcome) in enumerate(jobs):
-        played = Played(project, id=f"{machine}-{number}", machine=machine)
+        played = Played(project, id=f"box-{number}", machine="box")
         add(project, agent=agent, attempts=1)
         played.run(outcome, {"machine": machine})
         played.close()

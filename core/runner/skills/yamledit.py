@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -179,11 +178,20 @@ def _flow(value: Any) -> str:
 
 
 def _word(text: str, flow: bool = False) -> str:
-    """A text as YAML: plain where every reader takes it for that text, else quoted as JSON is."""
+    """A text as YAML: plain where every reader takes it for that text, else in double quotes."""
     plain = (
-        _PLAIN.fullmatch(text)
+        text.isprintable()
+        and _PLAIN.fullmatch(text)
         and not _OTHER.fullmatch(text)
         and not re.search(r":(?:\s|$)|\s#|\s$", text)
         and not (flow and re.search(r"[\[\]{},]", text))
     )
-    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
+    return text if plain else f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(sign: str) -> str:
+    if sign in '"\\':
+        return f"\\{sign}"
+    if sign.isprintable():
+        return sign
+    return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else f"\\U{ord(sign):08x}"
