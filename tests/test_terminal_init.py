@@ -37,6 +37,7 @@ def written(folder: Path) -> list[str]:
 
 def test_it_asks_shows_and_writes(runner: Runner, folder: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (folder / "conftest.py").write_text("")
     with on(runner, folder) as terminal:
         terminal.until(f"Make {folder} a project? [Y/n]:")
         terminal.type("\n")
@@ -45,15 +46,17 @@ def test_it_asks_shows_and_writes(runner: Runner, folder: Path) -> None:
         terminal.type("nobody\n")
         terminal.until("there is no agent 'nobody'")
         terminal.type("script\n")
-        while "Write it? [Y/n]:" not in terminal.text:
-            terminal.read(0.3)
-            if terminal.lines[-1].startswith("Check ["):
-                terminal.type("\n")
+        terminal.until("Check [pytest -q]:")
+        terminal.type("\n")
+        terminal.until("Write it? [Y/n]:")
         assert "  agent: script" in terminal.text
-        assert written(folder) == []
+        assert written(folder) == ["conftest.py"]
         terminal.type("\n")
         assert terminal.wait() == 0
-    assert written(folder) == [".runner/project.json", ".runner/schema/config.json", "runner.yaml"]
+    assert written(folder) == [".runner/project.json", ".runner/schema/config.json", "conftest.py", "runner.yaml"]
+    assert runner.ok("config", "types.agent_run.checks", "--format", "json").json["value"] == ["command: pytest -q"]
+    submitted = runner.ok("submit", "Do it", "--dry-run", "--format", "json").json
+    assert {"type": "command", "value": "pytest -q"} in submitted["checks"]
     assert runner.ok("config", "defaults.agent", "--format", "json").json["value"] == "script"
     text = (folder / "runner.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=.runner/schema/config.json\n")
@@ -62,7 +65,7 @@ def test_it_asks_shows_and_writes(runner: Runner, folder: Path) -> None:
     assert "script" in schema["$defs"]["Defaults"]["properties"]["agent"]["anyOf"][0]["enum"]
 
 
-QUESTIONS = ["a project? [Y/n]:", "Agent of tasks that name none [claude]:", "]:", "Write it? [Y/n]:"]
+QUESTIONS = ["a project? [Y/n]:", "Agent of tasks that name none [claude]:", "Check [", "Write it? [Y/n]:"]
 
 
 @pytest.mark.parametrize(("last", "answer", "code"), [(0, "n\n", 1), (0, "\x03", 130), (1, "\x03", 130), (3, "n\n", 1)])
@@ -70,10 +73,8 @@ def test_a_no_or_ctrl_c_leaves_nothing(runner: Runner, folder: Path, last: int, 
     (folder / "test_it.py").write_text("")
     with on(runner, folder) as terminal:
         for question in QUESTIONS[:last]:
-            if "Write it?" not in terminal.text:
-                terminal.until(question)
-                terminal.type("\n")
-                terminal.read(0.3)
+            terminal.until(question)
+            terminal.type("\n")
         terminal.until(QUESTIONS[last])
         terminal.type(answer)
         assert terminal.wait() == code

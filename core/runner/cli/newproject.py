@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,11 +73,9 @@ def unasked(found: Found, app: App) -> Answers:
 def ask(found: Found, app: App, prompt: Callable[..., Any], talk: Callable[[str], None]) -> Answers:
     """Ask a person. `prompt` is that of click."""
     here = f"installed here: {', '.join(found.agents)}" if found.agents else "none of them is installed here"
-    talk(f"Agents that are known: {', '.join(sorted(app.agents))} ({here})")
+    talk(textwrap.fill(f"Agents that are known: {', '.join(sorted(app.agents))} ({here})", 79))
     while (agent := prompt("Agent of tasks that name none", default=found.default, err=True).strip()) not in app.agents:
         talk(f"there is no agent '{agent}'")
-    if not checks_are_settings():
-        return Answers("" if agent == app.config.defaults.agent else agent)
     talk("A command that must succeed after an agent's work; '-' for none")
     check = prompt("Check", default=found.check or "-", err=True).strip()
     return Answers("" if agent == app.config.defaults.agent else agent, "" if check == "-" else check)
@@ -87,18 +86,10 @@ def settings(found: Found, answers: Answers) -> str:
     off = "" if answers.agent else "# "
     lines = [f"{off}defaults:", f"{off}  agent: {answers.agent or found.default}        # of a task that names none"]
     lines.append("#   timeout: 30m         # wall clock of one attempt")
-    if checks_are_settings():
-        off = "" if answers.check else "# "
-        check = json.dumps(f"command: {answers.check or found.check or 'make test'}", ensure_ascii=False)
-        lines += [f"{off}types:", f"{off}  agent_run:", f"{off}    checks: [{check}]   # what must hold after an agent"]
+    off = "" if answers.check else "# "
+    check = json.dumps(f"command: {answers.check or found.check or 'make test'}", ensure_ascii=False)
+    lines += [f"{off}types:", f"{off}  agent_run:", f"{off}    checks: [{check}]   # what must hold after an agent"]
     return _HEAD + "\n".join(lines) + "\n" + _REST
-
-
-def checks_are_settings() -> bool:
-    """Whether a type's checks can be set in runner.yaml."""
-    from runner.config.schema import TypeSettings
-
-    return "checks" in TypeSettings.model_fields
 
 
 def schema_text(app: App) -> str:
