@@ -46,8 +46,7 @@ def test_every_shipped_skill_is_whole(skill: Skill) -> None:
         type = Path(skill.handler).stem
         assert type in skill.task_types
         assert (REPOSITORY / skill.handler).is_file()
-    if skill.name != "groq":  # an endpoint: there is nothing to install
-        assert set(skill.install) == set(skill.os or ("macos", "linux"))
+    assert set(skill.install) == set(skill.os or ("macos", "linux"))
     for command in (skill.check, *skill.install.values()):
         assert subprocess.run(["sh", "-n", "-c", command], check=False).returncode == 0, command
     for command in skill.install.values():

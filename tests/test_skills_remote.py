@@ -202,7 +202,7 @@ def test_install_here_asks_on_a_terminal_and_no_is_no(runner: Runner, project: P
 
 def test_install_that_takes_too_long_is_ended(runner: Runner, project: Path) -> None:
     (project / "skills.yaml").write_text(
-        "skills:\n  it: {check: 'false', install: {linux: 'exec sleep 60', macos: 'exec sleep 60'}}\n"
+        "skills:\n  it: {check: 'false', install: {linux: &slow 'sleep 60; true', macos: *slow}}\n"
     )
     began = time.monotonic()
     ended = runner("skills", "install", "it", "--yes", "--timeout", "1s")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -106,17 +108,22 @@ def _run(place: Place, command: str, limit: float) -> int | None:
     sys.stderr.flush()
     if place.target is not None:
         return run_there(place.target, command, limit)
-    # On a terminal it may ask for a password; elsewhere there is nobody to answer.
-    stdin = None if sys.stdin is not None and sys.stdin.isatty() else subprocess.DEVNULL
-    errors = sys.stderr.fileno()
-    process = subprocess.Popen(["sh", "-c", command], stdin=stdin, stdout=errors, stderr=errors)
+    # On a terminal it may ask for a password, so it stays in the terminal's session; elsewhere nobody would answer.
+    asks = sys.stdin is not None and sys.stdin.isatty()
+    process = subprocess.Popen(
+        ["sh", "-c", command],
+        stdin=None if asks else subprocess.DEVNULL,
+        stdout=sys.stderr.fileno(),
+        stderr=sys.stderr.fileno(),
+        start_new_session=not asks,
+    )
     try:
         return process.wait(limit)
     except subprocess.TimeoutExpired:
         return None
     finally:
         if process.poll() is None:
-            process.kill()
+            process.kill() if asks else os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
