@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -29,14 +30,17 @@ class Terminal:
         self.writes = 0
         # It is not the terminal in which the tests were started.
         inherited = {name: value for name, value in os.environ.items() if name not in REFLOWING}
-        self._child = pexpect.spawn(
-            argv[0],
-            list(argv[1:]),
-            cwd=str(cwd),
-            env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})},
-            dimensions=(rows, columns),
-            timeout=30,
-        )
+        with warnings.catch_warnings():
+            # Newer Pythons warn of a fork beside threads; what comes after this one is an exec.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._child = pexpect.spawn(
+                argv[0],
+                list(argv[1:]),
+                cwd=str(cwd),
+                env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})},
+                dimensions=(rows, columns),
+                timeout=30,
+            )
 
     def __enter__(self) -> Self:
         return self

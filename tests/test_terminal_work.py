@@ -54,6 +54,7 @@ def test_each_slot_shows_its_task_and_finished_ones_scroll_above(
     with on(runner, repository, "--slots", "2", columns=columns, rows=rows) as terminal:
         terminal.until(lambda: f"task {second} run_script: done" in terminal.text and third in terminal.text)
         terminal.until(lambda: "a line that" in terminal.text and "error" in terminal.text)
+        terminal.until("0 waiting")
         lines = terminal.lines
         assert re.fullmatch(rf"{first}  run_script  running {{4}}0:\d\d  a line that is .*…", lines[-3])
         assert re.fullmatch(rf"{third}  run_script  running {{4}}0:\d\d  error", lines[-2])

@@ -28,8 +28,9 @@ _PAUSE: Final = 0.2
 """Seconds between two drawings, at least."""
 _FREE_PAUSE: Final = 1.0
 """Seconds between two looks while no slot is busy."""
-_COUNT_EVERY: Final = 2.0
-"""Seconds between two counts of what waits, at least; a store in which counting takes long is asked less often."""
+_COUNT_EVERY, _COUNT_SOON = 2.0, 0.5
+"""Seconds between two counts of what waits, and when something has happened since; a store in which counting takes
+long is asked less often."""
 _COUNT_SHARE: Final = 50
 
 _STATES: Final = {"preparing": "2", "running": "36", "checking": "33", "repairing": "35", "storing": "34"}
@@ -54,7 +55,8 @@ class LiveView:
         self._counts: Callable[[], Counter[str]] | None = None
         self._waiting: Callable[[], int] | None = None
         self._waits: int | None = None
-        self._count_at = 0.0
+        self._stale = True
+        self._counted, self._took = 0.0, 0.0
         self._shown: list[tuple[str, str]] = []
         self._seen = (0, 0, False)
         """Columns, rows, and whether the terminal was ours, when it was drawn last."""
@@ -77,10 +79,12 @@ class LiveView:
     def say(self, text: str) -> None:
         """Have lines scroll above the slots; they can't drive the terminal, whoever wrote them."""
         self._said.extend(clean(line) for line in text.splitlines() or [""])
+        self._stale = True
         self._poke.set()
 
     def began(self, claim: Claim) -> None:
         """A slot has a task: look soon. Its line says so, nothing else does."""
+        self._stale = True
         self._poke.set()
 
     def __enter__(self) -> LiveView:
@@ -139,14 +143,15 @@ class LiveView:
 
     def _count(self, busy: bool) -> None:
         now = time.monotonic()
-        if self._waiting is None or now < self._count_at:
+        every = _COUNT_SOON if self._stale else _COUNT_EVERY if busy else 5 * _COUNT_EVERY
+        if self._waiting is None or now < self._counted + max(every, self._took * _COUNT_SHARE):
             return
+        self._stale = False
         try:
             self._waits = self._waiting()
         except RunnerError:
             self._waits = None  # the store is away; the worker says so
-        took = time.monotonic() - now
-        self._count_at = now + max(_COUNT_EVERY if busy else 5 * _COUNT_EVERY, took * _COUNT_SHARE)
+        self._counted, self._took = now, time.monotonic() - now
 
     # What is drawn
 
