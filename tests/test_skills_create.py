@@ -93,6 +93,7 @@ def test_on_a_terminal_it_asks_what_no_flag_says(runner: Runner, project: Path) 
     with Terminal([*runner.argv, "skills", "create", "summarise-pr", "--check=git --version"], project) as terminal:
         for question, answer in (
             ("Description:", "Summarise it"),
+            ("Category [custom]:", "mobil"),
             ("Category [custom]:", ""),
             ("Install (macos):", ""),
             ("Install (linux):", "sudo apt-get install -y git"),
@@ -103,6 +104,7 @@ def test_on_a_terminal_it_asks_what_no_flag_says(runner: Runner, project: Path) 
             )
             terminal.type(f"{answer}\n")
         assert terminal.wait() == 0
+        assert "no category is called 'mobil' (did you mean 'mobile'?)" in terminal.text
         assert "✓ Created handler: handlers/summarise_pr.py" in terminal.text
         assert "Add to machines.yaml: runner skills add MACHINE summarise_pr" in terminal.text
     entry = yaml.safe_load((project / "skills.yaml").read_text())["skills"]["summarise-pr"]

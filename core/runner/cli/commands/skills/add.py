@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  runner skills add mac-mini swiftlint\n  runner skills add mac-mini ios_build --dry-run\n"
+    short_help="Declare that a machine offers a skill.",
+    epilog=(
+        "Examples:\n\n\b\n  runner skills add mac-mini swiftlint\n  runner skills add mac-mini ios_build --dry-run\n"
+    ),
 )
 @click.argument("machine")
 @click.argument("skill")

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  runner skills available\n  runner skills available --category mobile --format json\n"
+    short_help="List every known skill, checked here.",
+    epilog="Examples:\n\n\b\n  runner skills available\n  runner skills available --category mobile --format json\n",
 )
 @click.option("--category", metavar="C", help="Only of this one: mobile, backend, web, ai-agents, …")
 @click.pass_obj

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner import statuses
+from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Make a new task type: handler, test, entry.",
     epilog=(
         "Examples:\n\n\b\n"
         "  runner skills create deploy\n"
         "  runner skills create summarise-pr --description 'Summarise a pull request' --category backend --yes\n"
-    )
+    ),
 )
 @click.argument("name")
 @click.option("--description", metavar="TEXT", help="What it is, in a line.")
@@ -43,28 +45,45 @@ def create(inv: Invocation, name: str, yes: bool, **given: Any) -> int:
     app = inv.app(code=True)
     root = app.project.root
     skills = load_skills(root)
-    task_type = given["task_type"] or type_of(name)
+    blank = NewSkill(name, given["task_type"] or type_of(name))
     # Before any question: a name that is taken is no reason to answer six.
-    check_new(NewSkill(name, task_type), root, skills, app.types)
+    check_new(blank, root, skills, app.types)
     asks = not yes and not inv.json and sys.stdin is not None and sys.stdin.isatty()
 
-    def answer(option: str, question: str, default: str = "") -> str:
-        if given[option] is not None or not asks:
-            return str(given[option] if given[option] is not None else default)
-        return str(click.prompt(question, default=default, show_default=bool(default), err=True)).strip()
+    def answer(new: NewSkill, option: str, question: str, default: str = "") -> NewSkill:
+        def checked(text: str) -> NewSkill:
+            changed = _with(new, option, text.strip())
+            try:
+                check_new(changed, root, skills, app.types)
+            except UsageError as error:
+                raise click.UsageError(str(error)) from None  # click says so, and asks again
+            return changed
 
-    new = NewSkill(
-        name=name,
-        description=answer("description", "Description"),
-        category=answer("category", "Category", "custom"),
-        check=answer("check", "Check command"),
-        install={os: answer(f"install_{os}", f"Install ({os})") for os in ("macos", "linux")},
-        type=answer("task_type", "Task type", task_type),
-    )
+        if given[option] is not None or not asks:
+            return _with(new, option, str(given[option] if given[option] is not None else default))
+        prompted: NewSkill = click.prompt(
+            question, default=default, show_default=bool(default), err=True, value_proc=checked
+        )
+        return prompted
+
+    new = answer(blank, "description", "Description")
+    new = answer(new, "category", "Category", "custom")
+    new = answer(new, "check", "Check command")
+    new = answer(new, "install_macos", "Install (macos)")
+    new = answer(new, "install_linux", "Install (linux)")
+    new = answer(new, "task_type", "Task type", blank.type)
     check_new(new, root, skills, app.types)
     make(new, root)
     _tell(inv, new, str(root))
     return statuses.EXIT_OK
+
+
+def _with(new: NewSkill, option: str, text: str) -> NewSkill:
+    from dataclasses import replace
+
+    if option.startswith("install_"):
+        return replace(new, install={**new.install, option.removeprefix("install_"): text})
+    return replace(new, **{"type" if option == "task_type" else option: text})  # type: ignore[arg-type]
 
 
 def _tell(inv: Invocation, new: NewSkill, root: str) -> None:

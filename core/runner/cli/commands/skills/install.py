@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  runner skills install git --dry-run\n  runner skills install localhost git --yes\n"
+    short_help="Install a skill, here or by ssh.",
+    epilog="Examples:\n\n\b\n  runner skills install git --dry-run\n  runner skills install localhost git --yes\n",
 )
 @click.argument("words", metavar="[MACHINE] SKILL", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")

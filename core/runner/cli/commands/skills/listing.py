@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from runner.skills.checking import Checked
 
 
-@click.command("list", epilog="Examples:\n\n\b\n  runner skills list\n  runner skills list --all --format json\n")
+@click.command(
+    "list",
+    short_help="Check what is installed, here or by ssh.",
+    epilog="Examples:\n\n\b\n  runner skills list\n  runner skills list --all --format json\n",
+)
 @click.argument("machine", metavar="[MACHINE]", required=False)
 @click.option("--all", "every", is_flag=True, help="What is missing, too.")
 @click.pass_obj

@@ -18,17 +18,21 @@ _STATES = {"installed": "installed", "missing": "missing", "timeout": "timeout",
 
 def table(inv: Invocation, found: Sequence[Checked]) -> None:
     """A row for each skill."""
+    columns = ["skill", "category", "state", "found", "description"]
     rows = [
-        (
+        [
             one.skill.name,
             one.skill.category,
             _STATES.get(one.state, one.detail),
             one.detail if one.state in ("installed", "timeout") else "",
             one.skill.description,
-        )
+        ]
         for one in found
     ]
-    inv.table(("skill", "category", "state", "found", "description"), rows)
+    if len({one.skill.category for one in found}) == 1:
+        # Asked for one category: its name in each row says nothing.
+        columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
+    inv.table(columns, rows)
 
 
 def overrides(inv: Invocation, found: Sequence[Checked]) -> None:
