@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "clean": Entry("clean", "Delete what is kept elsewhere.", "Keep"),
     "skills": Entry("skills", "See, install, declare and make what machines can do.", "Set up"),
     "ssh": Entry("ssh", "Open a shell on a machine.", "Set up"),
+    "doctor": Entry("doctor", "Check this machine and project; say what to fix.", "Set up"),
     "test": Entry("test", "Try agents out: logged in, answering, writing?", "Set up"),
     "config": Entry("config", "Show the settings and where each came from.", "Set up"),
     "schema": Entry("schema", "Print the JSON Schema of a file or a payload.", "Set up"),

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from runner.keeper.client import CaptureError, Keeper, KeeperDied, StartError
 from runner.keeper.redaction import Redaction
-from runner.keeper.sweep import sweep
+from runner.keeper.sweep import left_behind, sweep
 
-__all__ = ["CaptureError", "Keeper", "KeeperDied", "Redaction", "StartError", "sweep"]
+__all__ = ["CaptureError", "Keeper", "KeeperDied", "Redaction", "StartError", "left_behind", "sweep"]
