@@ -12,8 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from runner.errors import UsageError
+from runner.errors import UsageError, suggestion
+from runner.statuses import OUTCOMES
 from runner.times import duration
+
+_MEANINGS = tuple(name for name in OUTCOMES if name not in ("lost_claim", "cancelled"))
+"""The outcomes that an agent's words or exit code may mean: the others are not its to say."""
 
 _SIZES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -51,6 +55,12 @@ def _regex(value: str) -> str:
     return value
 
 
+def _outcome(value: str) -> str:
+    if value not in _MEANINGS:
+        raise ValueError(f"there is no outcome '{value}', {suggestion(value, _MEANINGS)}")
+    return value
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
         raise ValueError(f"'{value}' is not a name: use letters, digits, '_', '-' and '.'")
@@ -71,6 +81,7 @@ Slots = Annotated[int, Field(ge=1, le=256), BeforeValidator(_number)]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_number)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Name = Annotated[str, AfterValidator(_name)]
+Meaning = Annotated[str, AfterValidator(_outcome), WithJsonSchema({"enum": list(_MEANINGS)})]
 Words = tuple[str, ...]
 OneOrMore = Annotated[Words, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
@@ -151,8 +162,10 @@ class AgentSettings(Model):
     first_output: Seconds | None = Field(default=None, description="how long it may say nothing at first")
     max_output: Bytes | None = Field(default=None, description="most bytes of output before it is ended")
     linger: Seconds | None = Field(default=None, description="how long it may live after its final word")
-    errors: dict[Regex, str] | None = Field(default=None, description="texts in its output, and the outcome they mean")
-    exit_codes: dict[int, str] | None = Field(default=None, description="exit codes of its own, and what they mean")
+    errors: dict[Regex, Meaning] | None = Field(
+        default=None, description="texts in its output, and the outcome they mean"
+    )
+    exit_codes: dict[int, Meaning] | None = Field(default=None, description="exit codes of its own, and what they mean")
     cumulative: tuple[Literal["tokens", "cost"], ...] | None = Field(
         default=None, description="which numbers of a resumed session are sums of the whole session"
     )
@@ -224,7 +237,7 @@ class Notify(Model):
     """A command that is told how tasks end."""
 
     command: str | None = Field(
-        default=None, description="a shell command; it gets the task as JSON on its standard input"
+        default=None, description="a shell command; it gets the event as JSON on its standard input"
     )
     on: tuple[Literal["done", "failed", "needs_human", "cancelled"], ...] = Field(
         default=("needs_human", "failed"), description="which ends it is told of"

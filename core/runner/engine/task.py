@@ -21,7 +21,7 @@ from runner.engine.plan import MAIN, contract_env, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
 from runner.engine.workplace import Workplace, WorkspaceUnavailable
-from runner.errors import Cancelled, LostClaim, RunnerError, StoreError, UsageError
+from runner.errors import Cancelled, CheckHeld, LostClaim, RunnerError, StoreError, UsageError
 from runner.model import Repair, StepResult, Verdict
 from runner.store import (
     REFUSED,
@@ -71,6 +71,8 @@ class Tried:
     result: StepResult
     verdicts: list[Verdict] = field(default_factory=list)
     outcome: str = ""
+    account: str | None = None
+    """Whose limit or log-in it waits for, when it is not the task's own agent's."""
 
     @property
     def red(self) -> list[Verdict]:
@@ -227,7 +229,7 @@ class TaskRun:
             silence=todo.policy.silence,
             progress=self._progress,
         )
-        tried = self._tried = Tried(n, context, StepResult("lost_claim"))
+        tried = self._tried = Tried(n, context, StepResult("lost_claim"), account=self._account(agent))
         self._progress.attempt(n, repair=repairs > 0)
         place.begin(n, self._no_snapshot)
         try:
@@ -238,6 +240,11 @@ class TaskRun:
         self._progress.spent(tried.result.usage)
         self._stop.check()
         return tried
+
+    def _account(self, agent: str | None) -> str | None:
+        """Whose limits an attempt runs into, when its agent is not the task's own."""
+        known = self._app.agents.get(agent) if agent and agent != self.task.agent else None
+        return None if known is None else known.account or known.name
 
     def _judge(self, node: Step, tried: Tried) -> str:
         """The outcome: `expects` first, then the seal and the checks; the agent's word is not asked."""
@@ -261,7 +268,13 @@ class TaskRun:
         tried.verdicts = [one for one in gates if not one.ok][:1] or gates[:1]
         if not tried.red:
             # Checks of an edited gate would only say what the editor wanted.
-            tried.verdicts += verify.verify(self._app, node.checks, node, result, tried.context)
+            try:
+                tried.verdicts += verify.verify(self._app, node.checks, node, result, tried.context)
+            except CheckHeld as held:
+                said = {**result.evidence, "error": held.message}
+                tried.result = replace(result, outcome=held.outcome, evidence=said, retry_at=held.retry_at)
+                tried.account = held.account
+                return held.outcome
         tried.verdicts += [_missing(name) for name in found.missing if not _is_glob(name)]
         folders.write_json(tried.context.folder / "verdicts.json", verify.as_json(tried.verdicts))
         return "check_failed" if tried.red else "ok"
@@ -313,6 +326,7 @@ class TaskRun:
                     result=result,
                     question=question,
                     retry_at=tried.result.retry_at,
+                    account=tried.account,
                     repairable=held,
                     publish=publish,
                     home=self._machine if place.stays else None,
