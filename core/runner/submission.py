@@ -394,16 +394,19 @@ def _fields(spec: TypeSpec) -> frozenset[str]:
 
 
 def _machines(app: App, online: set[str]) -> tuple[Machine, ...]:
-    return tuple(
+    """What machines.yaml declares, and the machines of live workers that it does not know."""
+    declared = [
         Machine(
-            record["id"],
-            role=record.get("role", "worker"),
-            os=record.get("os", ""),
-            address=record.get("address", ""),
-            capabilities=tuple(record.get("capabilities", ())),
-            agents=tuple(record.get("agents", ())),
-            aliases=tuple(record.get("aliases", ())),
-            online=record["id"] in online,
+            name,
+            role=one.role,
+            os=one.os or "",
+            address=one.address or one.tailscale_ip or "",
+            capabilities=tuple(one.capabilities),
+            agents=tuple(one.agents),
+            aliases=tuple(one.aliases),
+            online=bool({name, *one.aliases} & online),
         )
-        for record in app.store.records.find("machine")
-    )
+        for name, one in app.config.machines.items()
+    ]
+    known = {word for one in declared for word in (one.name, *one.aliases)}
+    return (*declared, *(Machine(name, online=True) for name in sorted(online - known)))
