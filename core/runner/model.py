@@ -147,7 +147,8 @@ class ClaimRequest:
     `limit`: how many tasks at most. `lanes`: ids of eligible lanes, None for all that fit the worker.
     `excluded_accounts`: accounts not to launch now. `settle`: finished work (ops with fences) that
     is committed together with the claim. `lease`: seconds. `only`: ids of the tasks that are wanted and no
-    others (`runner run`).
+    others: alone whatever they need (`runner run`), with `lanes` those that fit (`work -k`), which go before
+    others of their unit or limit key.
     """
 
     limit: int
