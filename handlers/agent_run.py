@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runner.agents import Reader, ReaderEvent
+    from runner.agents import Decision, Reader, ReaderEvent
     from runner.model import Agent, Context, ProcessResult, Step
 
 expects = "changes"
@@ -218,7 +218,7 @@ def _result(
         "agent": agent.name,
         "model": step.payload.get("model") or agent.model,
         "error": context.redact(decision.why) if decision.outcome not in ("ok", "needs_human") else None,
-        "question": context.redact(summary.question) if summary.question else None,
+        "question": context.redact(_question(agent, decision, summary)) or None,
         "denied": sorted(set(summary.denied)),
         "session_cost_usd": summary.session_cost_usd,
         "session_tokens": _tokens(agent, summary),
@@ -243,6 +243,13 @@ def _result(
         retry_at=decision.retry_at,
         session=session,
     )
+
+
+def _question(agent: Agent, decision: Decision, summary: Summary) -> str:
+    """What a person is asked: the agent's own question, or what is wrong that only a person can put right."""
+    if summary.question:
+        return summary.question
+    return f"agent '{agent.name}': {decision.why}" if decision.outcome == "needs_human" else ""
 
 
 def _usage(agent: Agent, payload: Mapping[str, Any], context: Context, summary: Summary) -> Usage | None:

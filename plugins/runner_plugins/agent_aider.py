@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = (
     # Read as a file, all of it is one message; typed at its prompt, each line would be one.
@@ -57,6 +58,7 @@ def register_agents() -> dict[str, Agent]:
                 r"AuthenticationError|PermissionDenied|no API keys were provided|specify a --model": "auth",
                 r"RateLimitError|\b429\b": "rate_limited",
                 r"insufficient (?:credits|balance|quota)|exceeded your current quota|Exception - forbidden": "auth",
+                NO_MODEL: "needs_human",
             },
             install="uv tool install aider-chat",
             login="set the key of a provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), and a model",

@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("-p", "--output-format", "stream-json", "--verbose", "{model}", "{permissions}")
 
@@ -43,6 +44,7 @@ def register_agents() -> dict[str, Agent]:
             errors={
                 r"usage limit reached|hit your (?:\w+ )?limit|rate.?limit|\b429\b|overloaded": "rate_limited",
                 r"invalid api key|/login|not logged in|authentication_error|oauth token|credit balance": "auth",
+                NO_MODEL: "needs_human",
             },
             reader=_reader,
         )

@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _QUIET = ("-c", "check_for_update_on_startup=false", "-c", "analytics.enabled=false")
 
@@ -37,6 +38,7 @@ def register_agents() -> dict[str, Agent]:
             errors={
                 r"\b429\b|rate.?limit|usage limit|quota|overloaded|too many requests": "rate_limited",
                 r"\b401\b|\b403\b|not logged in|unauthori[sz]ed|invalid api key|missing environment variable": "auth",
+                NO_MODEL: "needs_human",
             },
             install="npm install -g @openai/codex",
             login="codex login",

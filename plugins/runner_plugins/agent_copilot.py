@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("--output-format", "json", "--no-auto-update", "--no-ask-user", "{model}", "{permissions}")
 
@@ -39,6 +40,7 @@ def register_agents() -> dict[str, Agent]:
                 r"no authentication information|'/login'|not logged in|authentication failed|bad credentials": "auth",
                 r"rate.?limit|\b429\b|too many requests": "rate_limited",
                 r"quota|premium requests": "auth",
+                NO_MODEL: "needs_human",
             },
             install="npm install -g @github/copilot",
             login="copilot login   # or set COPILOT_GITHUB_TOKEN",

@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("exec", "-o", "stream-json", "--cwd", "{cwd}", "{model}", "{permissions}")
 
@@ -37,6 +38,7 @@ def register_agents() -> dict[str, Agent]:
                 r"authentication failed|/login|FACTORY_API_KEY|\b401\b|\b403\b|\b402\b": "auth",
                 r"rate.?limit|\b429\b|too many requests": "rate_limited",
                 r"insufficient permission": "awaiting_permission",
+                NO_MODEL: "needs_human",
             },
             install="npm install -g droid",
             login="droid   # then /login; or set FACTORY_API_KEY",

@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("-o", "stream-json", "--skip-trust", "{model}", "{permissions}")
 
@@ -35,6 +36,7 @@ def register_agents() -> dict[str, Agent]:
             errors={
                 r"\b429\b|rate.?limit|quota|resource.?exhausted|overloaded": "rate_limited",
                 r"\b401\b|\b403\b|unauthenticated|api key not valid|invalid auth|auth method": "auth",
+                NO_MODEL: "needs_human",
             },
             install="npm install -g @google/gemini-cli",
             login="gemini   # choose a login, then leave with /quit",

@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("run", "-q", "-i", "-", "--output-format", "stream-json", "-n", "{session}", "{model}", "{permissions}")
 _TOOLS = ("--with-builtin", "developer")
@@ -36,6 +37,7 @@ def goose() -> Agent:
         errors={
             r"no provider configured|api key not found|\b401\b|\b403\b|authentication": "auth",
             r"rate limit|\b429\b": "rate_limited",
+            NO_MODEL: "needs_human",
         },
         install="https://goose-docs.ai: one program; or npm install -g @aaif/goose",
         login="goose configure   # or set GOOSE_PROVIDER, GOOSE_MODEL and the provider's key",

@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("run", "--format", "json", "--dir", "{cwd}", "{model}", "{permissions}")
 
@@ -31,6 +32,7 @@ def register_agents() -> dict[str, Agent]:
             errors={
                 r"\b429\b|rate.?limit|quota|overloaded": "rate_limited",
                 r"\b401\b|\b403\b|invalid api key|unauthori[sz]ed|authentication": "auth",
+                NO_MODEL: "needs_human",
             },
             install="npm install -g opencode-ai",
             login="opencode auth login",

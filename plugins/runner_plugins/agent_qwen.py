@@ -7,6 +7,7 @@ from typing import Any
 from runner import hookimpl
 from runner.model import Agent
 from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("-o", "stream-json", "{model}", "{permissions}")
 
@@ -36,6 +37,7 @@ def register_agents() -> dict[str, Agent]:
             errors={
                 r"\b429\b|rate.?limit|quota|overloaded": "rate_limited",
                 r"\b401\b|\b403\b|invalid api key|unauthori[sz]ed|no auth type|auth method": "auth",
+                NO_MODEL: "needs_human",
             },
             install="npm install -g @qwen-code/qwen-code",
             login="qwen   # choose a login, then leave with /quit; or set OPENAI_API_KEY, OPENAI_BASE_URL",

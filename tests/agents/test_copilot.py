@@ -24,7 +24,7 @@ CAME_TO: dict[str, Row] = {
     "flaky": ("ok", "", "7f10004e", "FAKE-FINAL: done.", NONE),
     "401": ("auth", "HTTP 401", "a9b53a5f", "", NONE),
     "429": ("rate_limited", "retried 5 times", "ff8b56b6", "", NONE),
-    "404": ("crashed", "Model 'm' not found", "", "", NONE),
+    "404": ("needs_human", "Model 'm' not found", "", "", NONE),
     "hang": ("timeout", "time limit", "9c26f27f", "", NONE),
     "denied": ("awaiting_permission", "not allowed to use bash", "", "All done.", NONE),
     "unasked": ("awaiting_permission", "not allowed to use bash", "", "All done.", NONE),

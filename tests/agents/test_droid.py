@@ -25,7 +25,7 @@ CAME_TO: dict[str, Row] = {
     "fork": ("ok", "", "61d034c2", "SECOND TURN OK", (100, 20)),
     "j": ("ok", "", "d3891601", "FAKE-FINAL: done.", (200, 40)),
     "401": ("auth", "401 invalid x-api-key", "2eef77f2", "", NONE),
-    "404": ("crashed", "404 The model `m` does not exist", "0807f0b2", "", NONE),
+    "404": ("needs_human", "404 The model `m` does not exist", "0807f0b2", "", NONE),
     "429": ("rate_limited", "429 rate limited", "5fcebe92", "", NONE),
     "hang": ("timeout", "time limit", "a6341244", "", NONE),
     "denied": ("awaiting_permission", "insufficient permission", "", "", NONE),
@@ -86,7 +86,7 @@ def test_whatever_the_ids_texts_and_tools_are_they_are_read(
         ("429 slow down", "rate_limited"),
         ("529 overloaded", "rate_limited"),
         ("500 oops", "crashed"),
-        ("404 no such model", "crashed"),
+        ("404 no such model", "needs_human"),
         ("40123 things", "crashed"),
     ],
 )

@@ -29,7 +29,7 @@ CAME_TO: dict[str, Row] = {
     "401": ("auth", "401 Unauthorized", "", "", NONE),
     "402": ("auth", "add more credits", "", "", (0, 0)),
     "403": ("auth", "403 Forbidden", "", "", NONE),
-    "404": ("crashed", "The model `m` does not exist", "", "", (0, 0)),
+    "404": ("needs_human", "The model `m` does not exist", "", "", (0, 0)),
     "429": ("rate_limited", "Rate limit exceeded", "", "", NONE),
     "500": ("crashed", "500 Internal Server Error", "", "", (0, 0)),
     "network": ("crashed", "Could not connect", "", "", (0, 0)),

@@ -226,3 +226,25 @@ def test_memory_stays_bounded(cli: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30 << 20, f"{peak >> 20} MiB"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The model `gpt-9` does not exist or you do not have access to it.",
+        "There's an issue with the selected model (x). It may not exist or you may not have access to it.",
+        "models/gemini-9 is not found for API version v1beta",
+        "Model not found: x/y",
+        "unknown model 'x'",
+        '{"error":{"code":"model_not_found"}}',
+    ],
+)
+@pytest.mark.parametrize("cli", sorted(set(agents()) - {"script"}))
+def test_an_unknown_model_asks_a_person_instead_of_trying_again(cli: str, words: str) -> None:
+    from runner.agents import Summary, outcome
+
+    agent = agents()[cli]
+    summary = Summary(final=True, outcome="crashed", error=words)
+    assert outcome(1, summary, agent=agent).outcome == "needs_human"
+    for other in ("rate limited (429)", "it broke"):
+        assert outcome(1, Summary(final=True, outcome="crashed", error=other), agent=agent).outcome != "needs_human"
