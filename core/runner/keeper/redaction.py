@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ class Redaction:
     def of(cls, environ: Mapping[str, str], patterns: Iterable[str]) -> Redaction:
         """What is secret for children with this environment: its keys, tokens, passwords, and the patterns."""
         values = {value for name, value in environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST}
+        # As JSON has them too: an agent's output is mostly that.
+        values |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in list(values) for ascii in (True, False)}
         return cls(tuple(sorted(values)), tuple(patterns))
 
     def __post_init__(self) -> None:
