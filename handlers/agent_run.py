@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import asdict, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from runner import hookimpl
-from runner.agents import Launch, Summary, compose, make_reader, outcome, plan
+from runner.agents import Launch, MissingVariable, Summary, compose, make_reader, outcome, plan
 from runner.lazymodel import LazyModel
 from runner.logtext import tail
 from runner.model import StepResult, Usage
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runner.agents import Reader, ReaderEvent
+    from runner.agents import Decision, Reader, ReaderEvent
     from runner.model import Agent, Context, ProcessResult, Step
 
 expects = "changes"
@@ -75,15 +78,22 @@ def run_step(step: Step, context: Context) -> StepResult:
         question=context.task.question,
         answer=context.task.answer,
     )
-    launch = plan(
-        agent,
-        prompt=prompt,
-        cwd=context.workspace,
-        env=context.env,
-        model=payload.get("model"),
-        session=payload.get("session"),
-        permission=payload.get("permission"),
-    )
+    elsewhere = _elsewhere(agent, payload, context)
+    if elsewhere:
+        return StepResult("needs_human", evidence={"question": f"{elsewhere}; begin a new one", "agent": agent.name})
+    try:
+        launch = plan(
+            agent,
+            prompt=prompt,
+            cwd=context.workspace,
+            env=context.env,
+            model=payload.get("model"),
+            session=payload.get("session"),
+            permission=payload.get("permission"),
+        )
+    except MissingVariable as error:
+        question = f"{error.message}; {error.hint}, then retry"
+        return StepResult("needs_human", evidence={"question": question, "agent": agent.name})
     program = shutil.which(agent.program, path=launch.env.get("PATH", ""))
     if program is None:
         sentence = f"agent '{agent.name}': the program '{agent.program}' is not on this machine's PATH"
@@ -92,14 +102,18 @@ def run_step(step: Step, context: Context) -> StepResult:
         )
     _write(context, launch, prompt, agent)
     watch = _Watch(make_reader(agent), context, agent.linger)
+    before = _litter(agent, context.workspace)
     done = context.process(
         [program, *launch.argv[1:]],
         env=launch.env,
         stdin=launch.stdin,
         timeout=agent.timeout,
-        silence=agent.silence if step.policy.silence is None else None,
+        silence=step.policy.silence or agent.silence,
+        first_output=agent.first_output,
+        max_output=agent.max_output,
         on_output=watch.feed,
     )
+    _tidy(context.workspace, _litter(agent, context.workspace) - before)
     return _result(step, context, agent, launch, done, watch.close())
 
 
@@ -158,6 +172,26 @@ class _Watch:
         return self._reader.summary()
 
 
+def _litter(agent: Agent, workspace: Path) -> set[str]:
+    """Names in the directory that this agent leaves there and that are no work."""
+    found: set[str] = set()
+    if agent.litter:
+        with suppress(OSError):
+            found.update(name for name in os.listdir(workspace) if any(fnmatchcase(name, g) for g in agent.litter))
+    return found
+
+
+def _tidy(workspace: Path, names: set[str]) -> None:
+    """Delete what the agent left, or it would count as its work; what can't be deleted stays."""
+    for name in names:
+        path = workspace / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
 def _write(context: Context, launch: Launch, prompt: str, agent: Agent) -> None:
     """What was asked, and how, for people who look at the attempt later; values of variables are not told."""
     (context.folder / "prompt.md").write_text(context.redact(prompt), encoding="utf-8", errors="replace")
@@ -179,14 +213,16 @@ def _result(
     errors = tail(done.stderr)
     decision = outcome(done.exit_code, summary, done.limit, agent=agent, stderr=errors)
     session = summary.session or launch.session
-    usage = _usage(step.payload, context, summary)
+    usage = _usage(agent, step.payload, context, summary)
     evidence: dict[str, Any] = {
         "agent": agent.name,
         "model": step.payload.get("model") or agent.model,
         "error": context.redact(decision.why) if decision.outcome not in ("ok", "needs_human") else None,
-        "question": context.redact(summary.question) if summary.question else None,
+        "question": context.redact(_question(agent, decision, summary)) or None,
         "denied": sorted(set(summary.denied)),
         "session_cost_usd": summary.session_cost_usd,
+        "session_tokens": _tokens(agent, summary),
+        "session_cwd": str(context.workspace) if session and agent.resume_in == "same" else None,
         "limit": done.limit,
         "ended_processes": done.survivors,
     }
@@ -209,17 +245,64 @@ def _result(
     )
 
 
-def _usage(payload: Mapping[str, Any], context: Context, summary: Summary) -> Usage | None:
-    """What this attempt spent: of a session that goes on, its sum less what was known before; else unknown."""
-    session, total = payload.get("session"), summary.session_cost_usd
-    if summary.usage is None or session is None or total is None:
-        return summary.usage
+def _question(agent: Agent, decision: Decision, summary: Summary) -> str:
+    """What a person is asked: the agent's own question, or what is wrong that only a person can put right."""
+    if summary.question:
+        return summary.question
+    return f"agent '{agent.name}': {decision.why}" if decision.outcome == "needs_human" else ""
+
+
+def _usage(agent: Agent, payload: Mapping[str, Any], context: Context, summary: Summary) -> Usage | None:
+    """What this attempt spent: of a session that goes on, its sums less what was known before; else unknown."""
+    usage, session = summary.usage, payload.get("session")
+    if usage is None or session is None:
+        return usage
+    before = _before(session, context)
+    if summary.session_cost_usd is not None and "cost" in agent.cumulative:
+        known = before.get("session_cost_usd")
+        cost = max(0.0, summary.session_cost_usd - known) if isinstance(known, (int, float)) else None
+        usage = replace(usage, cost_usd=cost)
+    if "tokens" in agent.cumulative:
+        known = before.get("session_tokens")
+        if isinstance(known, list) and len(known) == 2:
+            usage = replace(
+                usage,
+                input_tokens=_less(usage.input_tokens, known[0]),
+                output_tokens=_less(usage.output_tokens, known[1]),
+            )
+        else:
+            usage = replace(usage, input_tokens=None, output_tokens=None)
+    return usage
+
+
+def _tokens(agent: Agent, summary: Summary) -> list[int | None] | None:
+    """The sums of the session, where the agent tells those: what the next attempt in it has to take off."""
+    if "tokens" not in agent.cumulative or summary.usage is None:
+        return None
+    return [summary.usage.input_tokens, summary.usage.output_tokens]
+
+
+def _elsewhere(agent: Agent, payload: Mapping[str, Any], context: Context) -> str:
+    """Why a session can't go on here; "" when it can, as far as is known."""
+    session = payload.get("session")
+    if session is None or agent.resume_in == "any":
+        return ""
+    begun = _before(session, context).get("session_cwd")
+    if begun is None or begun == str(context.workspace):
+        return ""
+    return f"agent '{agent.name}' can go on in a session only where it began: {begun}"
+
+
+def _before(session: str, context: Context) -> Mapping[str, Any]:
+    """What is known of the last attempt in this session."""
     for attempt in reversed(context.previous):
-        result = attempt.result or {}
-        before = result.get("session_cost_usd")
-        if result.get("session") == session and isinstance(before, (int, float)):
-            return replace(summary.usage, cost_usd=max(0.0, total - before))
-    return replace(summary.usage, cost_usd=None)
+        if attempt.result and attempt.result.get("session") == session:
+            return attempt.result
+    return {}
+
+
+def _less(total: int | None, before: Any) -> int | None:
+    return max(0, total - before) if total is not None and isinstance(before, int) else None
 
 
 def _write_json(path: Path, value: Any) -> None:

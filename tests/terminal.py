@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 import pexpect
 import pyte
+
+from runner.cli.region import REFLOWING
 
 
 class Terminal:
@@ -25,14 +28,19 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
         self.writes = 0
-        self._child = pexpect.spawn(
-            argv[0],
-            list(argv[1:]),
-            cwd=str(cwd),
-            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})},
-            dimensions=(rows, columns),
-            timeout=30,
-        )
+        # It is not the terminal in which the tests were started.
+        inherited = {name: value for name, value in os.environ.items() if name not in REFLOWING}
+        with warnings.catch_warnings():
+            # Newer Pythons warn of a fork beside threads; what comes after this one is an exec.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._child = pexpect.spawn(
+                argv[0],
+                list(argv[1:]),
+                cwd=str(cwd),
+                env={**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})},
+                dimensions=(rows, columns),
+                timeout=30,
+            )
 
     def __enter__(self) -> Self:
         return self

@@ -67,7 +67,7 @@ def test_a_good_run_gives_session_text_tools_usage_and_cost() -> None:
         ("flaky.jsonl", 0, "ok", ""),
         ("denied.jsonl", 0, "awaiting_permission", "Bash"),
         ("hang.jsonl", 143, "crashed", "before its final event"),
-        ("resume.json", 0, "ok", ""),
+        ("resume.json", 0, "awaiting_permission", "Bash"),
         ("two_turns.jsonl", 0, "ok", ""),
     ],
 )

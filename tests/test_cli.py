@@ -289,7 +289,7 @@ def on_terminal(argv: list[str], cwd: Path, columns: int, env: dict[str, str], t
 
 
 def test_init_asks_on_a_terminal_unless_told_yes(runner: Runner, folder: Path) -> None:
-    for typed, made in ((b"n\n", False), (b"\n", True)):
+    for typed, made in ((b"n\n", False), (b"\n" * 5, True)):
         seen = on_terminal([*runner.argv, "init"], folder, 200, {"TERM": "xterm"}, typed)
         assert f"Make {folder} a project?" in seen
         assert (folder / ".runner").exists() is made

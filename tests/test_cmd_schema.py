@@ -50,6 +50,12 @@ def test_the_schema_of_the_machines_takes_the_example(runner: Runner, folder: Pa
     assert not valid(schema, {"machines": {"box": {"slts": 2}}})
 
 
+def test_the_schema_of_the_skills_takes_those_that_ship(runner: Runner, folder: Path) -> None:
+    schema = runner.ok("schema", "skills").json
+    assert valid(schema, yaml.safe_load((REPOSITORY / "skills.yaml").read_text()))
+    assert not valid(schema, {"skills": {"x": {"chekc": "true"}}})
+
+
 def test_the_schema_of_a_payload(runner: Runner, project: Path) -> None:
     schema = runner.ok("schema", "type", "run_script").json
     assert schema["title"] == "run_script"
@@ -62,7 +68,7 @@ def test_the_schema_of_a_payload(runner: Runner, project: Path) -> None:
 
 def test_it_lists_what_there_is(runner: Runner, project: Path) -> None:
     names = [item["schema"] for item in runner.ok("schema", "--format", "json").items]
-    assert {"config", "machines", "type agent_run", "type run_script"} <= set(names)
+    assert {"config", "machines", "skills", "type agent_run", "type run_script"} <= set(names)
     text = runner.ok("schema").stdout
     assert all(name in text for name in names)
     for name in names:

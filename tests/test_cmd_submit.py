@@ -250,3 +250,11 @@ def test_a_task_for_an_agent_that_nobody_has_is_queued_with_a_warning(runner: Ru
         assert runner.ok("submit", "--agent", "cook", "Bake").stderr == ""
     finally:
         played.close()
+
+
+def test_an_agent_that_a_declared_machine_has_is_no_surprise(project: Path, runner: Runner) -> None:
+    (project / "runner.yaml").write_text("agents: {far: {program: no-such-program-here}}\n")
+    noted = runner.ok("submit", "--agent", "far", "x")
+    assert "nobody offers agent 'far' yet" in noted.stderr
+    (project / "machines.yaml").write_text("machines: {mini: {os: macos, agents: [far]}}\n")
+    assert "nobody offers" not in runner.ok("submit", "--agent", "far", "x").stderr

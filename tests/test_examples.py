@@ -43,6 +43,7 @@ def ready(project: Path, runner: Runner, tmp_path: Path) -> Path:
     for words in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "start"]):
         subprocess.run(["git", *words], cwd=project, check=True)
     (project / "tasks.jsonl").write_text('{"type": "run_script", "payload": {"script": "true"}}\n')
+    (project / "machines.yaml").write_text("machines: {mac-mini: {os: macos}, build-box: {os: linux}}\n")
     (project / "out").mkdir()
     for name in ("report.zip", "playwright-report.zip", "out/log.txt"):
         (project / name).write_text("data")
@@ -53,6 +54,7 @@ def ready(project: Path, runner: Runner, tmp_path: Path) -> Path:
     bin.mkdir()
     claude = {"type": "result", "subtype": "success", "is_error": False, "result": "So it is.", "session_id": "s"}
     programs = {
+        "ssh": "true",
         "runner": f'exec "{sys.executable}" -m runner "$@"',
         "claude": f"cat >/dev/null; echo '{json.dumps(claude)}'",
         "runner-script-agent": f'exec "{sys.executable}" -m runner.testing.script_agent "$@"',

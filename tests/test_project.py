@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_init_makes_the_pointer_a_commented_runner_yaml_and_the_state_folder(runner: Runner, folder: Path) -> None:
-    made = runner.ok("init", "--yes", "--format", "json").json
+    made = runner.ok("init", "--yes", "--format", "json", env={"PATH": "/nonexistent"}).json
 
     pointer = json.loads((folder / ".runner" / "project.json").read_text())
     assert pointer == {"id": made["id"]}
@@ -33,7 +33,7 @@ def test_init_makes_the_pointer_a_commented_runner_yaml_and_the_state_folder(run
 
 
 def test_what_the_commented_runner_yaml_suggests_is_valid(runner: Runner, folder: Path) -> None:
-    runner.ok("init", "--yes")
+    runner.ok("init", "--yes", env={"PATH": "/nonexistent"})
     text = (folder / "runner.yaml").read_text()
     body = [line.removeprefix("# ") for line in text.splitlines()[2:]]
     (folder / "runner.yaml").write_text("\n".join(body) + "\n")
@@ -73,7 +73,8 @@ def test_two_that_initialise_at_once_get_one_id(tmp_path: Path, runner: Runner, 
     answers = [json.loads(process.communicate(timeout=60)[0]) for process in running]
     assert len({answer["id"] for answer in answers}) == 1
     assert [answer["created"] for answer in answers].count(True) == 1
-    assert os.listdir(folder / ".runner") == ["project.json"]
+    assert sorted(os.listdir(folder / ".runner")) == ["project.json", "schema"]
+    assert os.listdir(folder / ".runner" / "schema") == ["config.json"]
 
 
 def test_a_project_is_the_nearest_folder_upwards(project: Path) -> None:

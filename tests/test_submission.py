@@ -306,6 +306,7 @@ def test_the_policy_comes_from_request_then_type_section_then_defaults_then_the_
         "attempts": 5,
         "interruptions": 10,
         "repairs": 1,
+        "repair_agent": None,
         "timeout": 300.0,
         "silence": None,
         "may_edit": [],

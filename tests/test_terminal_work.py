@@ -54,6 +54,7 @@ def test_each_slot_shows_its_task_and_finished_ones_scroll_above(
     with on(runner, repository, "--slots", "2", columns=columns, rows=rows) as terminal:
         terminal.until(lambda: f"task {second} run_script: done" in terminal.text and third in terminal.text)
         terminal.until(lambda: "a line that" in terminal.text and "error" in terminal.text)
+        terminal.until("0 waiting")
         lines = terminal.lines
         assert re.fullmatch(rf"{first}  run_script  running {{4}}0:\d\d  a line that is .*…", lines[-3])
         assert re.fullmatch(rf"{third}  run_script  running {{4}}0:\d\d  error", lines[-2])
@@ -255,3 +256,52 @@ def test_a_secret_is_not_shown(runner: Runner, repository: Path, go: Path) -> No
         go.touch()
         assert terminal.wait() == 0
         assert b"abcdefgh" not in terminal.raw
+
+
+def test_a_job_in_the_background_does_not_draw_into_the_shell(
+    runner: Runner, repository: Path, go: Path, tmp_path: Path
+) -> None:
+    [id] = submit(runner, f"echo busy; {WAIT.format(go=go)}")
+    program = tmp_path / "worker.sh"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(runner.argv)} work --loop "$@"\n')
+    program.chmod(0o755)
+    with Terminal(["bash", "--norc", "--noprofile", "-i"], repository, 80, 24, {"PS1": "$ "}) as shell:
+        shell.until("$")
+        shell.type(f"{program}\n")
+        shell.until("busy")
+        shell.type("\x1a")
+        shell.until("Stopped")
+        shell.type("echo to the she''ll\n")
+        shell.until("\nto the shell\n")
+        shell.type("fg\n")
+        shell.until(lambda: shell.text.count("busy") == 2 and shell.lines[-1].startswith("0 done"))
+        assert "to the shell" in shell.text
+        shell.type("\x1a")
+        shell.until(lambda: shell.text.count("Stopped") == 2)
+        shell.type("bg\n")
+        shell.read(1.5)
+        before = shell.text
+        shell.read(1.5)
+        assert shell.text == before
+        go.touch()
+        shell.until(f"task {id} run_script: done")
+        assert "0 waiting" not in shell.lines[-1]
+        shell.type("fg\n")
+        shell.until(lambda: shell.lines[-1].startswith("1 done"))
+        shell.type("\x03")
+        shell.until(lambda: "\n1 done\n" in shell.text)
+        shell.type("exit\n")
+        shell.wait()
+
+
+def test_run_shows_its_agent_until_it_answers(runner: Runner, repository: Path, go: Path, tmp_path: Path) -> None:
+    agent = tmp_path / "agent"
+    agent.write_text(f"#!/bin/sh\ncat > /dev/null\necho thinking\n{WAIT.format(go=go)}\necho the answer\n")
+    agent.chmod(0o755)
+    (repository / "runner.yaml").write_text(f"agents:\n  sage: {{program: {agent}, prompt: stdin}}\n")
+    with Terminal([*runner.argv, "run", "sage", "what is it?"], repository) as terminal:
+        terminal.until(lambda: bool(re.search(r"agent_run  sage  running    0:\d\d  thinking$", terminal.text)))
+        assert len(terminal.lines) == 1
+        go.touch()
+        assert terminal.wait() == 0
+        assert terminal.lines == ["thinking", "the answer"]

@@ -98,6 +98,21 @@ class Cancelled(RunnerError):
     code = "cancelled"
 
 
+class CheckHeld(RunnerError):
+    """A check can't be asked now (`outcome` rate_limited or auth): it says nothing about the work, which waits.
+
+    `retry_at` is a Unix time; `account` is whose limit it is.
+    """
+
+    code = "check_held"
+
+    def __init__(self, outcome: str, message: str, retry_at: float | None = None, account: str | None = None) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.retry_at = retry_at
+        self.account = account
+
+
 class GitError(RunnerError):
     """A git command failed; the message ends with git's own last line."""
 

@@ -36,12 +36,14 @@ class Policy:
     `attempts`, `interruptions`, `repairs`: caps, counted apart. `timeout`, `silence`: seconds of wall
     clock and without output; None is no limit. `may_edit`: globs exempt from the seal. `protect`: globs
     added to it. `artifacts`: globs kept after the step. `expects`: what counts as work done.
+    `repair_agent`: who repairs red checks; None is the step's own agent, and nobody for a step without one.
     """
 
     expects: Expects | None = None
     attempts: int = 3
     interruptions: int = 10
     repairs: int = 0
+    repair_agent: str | None = None
     timeout: float | None = None
     silence: float | None = None
     may_edit: tuple[str, ...] = ()
@@ -145,7 +147,8 @@ class ClaimRequest:
     `limit`: how many tasks at most. `lanes`: ids of eligible lanes, None for all that fit the worker.
     `excluded_accounts`: accounts not to launch now. `settle`: finished work (ops with fences) that
     is committed together with the claim. `lease`: seconds. `only`: ids of the tasks that are wanted and no
-    others (`runner run`).
+    others: alone whatever they need (`runner run`), with `lanes` those that fit (`work -k`), which go before
+    others of their unit or limit key.
     """
 
     limit: int
@@ -184,11 +187,15 @@ class TypeSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check type: `summary` for people; `parse` turns the text after `TYPE:` into the value, or raises ValueError."""
+    """A check type: `summary` for people; `parse` turns the text after `TYPE:` into the value, or raises ValueError.
+
+    `files` names the files of the workspace (globs) that the check goes by: they are sealed with it.
+    """
 
     summary: str
     parse: Callable[[Any], Any] | None = None
     needs_value: bool = True
+    files: Callable[[Any], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +210,13 @@ class Agent:
     runner's own environment holds), `permission_env` those set as well for a level, `root_env` for root
     with full permission. `errors` maps known error texts (regular expressions) to outcomes, `exit_codes`
     exit codes of its own. Seconds: `timeout` of wall clock, `first_output` until it says anything,
-    `silence` without output or a busy process, `linger` it may live after its final event;
-    `max_output` bytes of output. `cumulative` says which of a resumed session's numbers are sums of the
-    session ("tokens", "cost"); `resume_in` where it can be resumed: "same" directory or "any". `version`
-    are the words that print its version, `install` and `login` tell a person how to get and to log in to
-    it. `reader` makes the output reader that a plugin brings along.
+    `silence` without output or a busy process (15 minutes unless the agent says otherwise: no CLI gives up on
+    a provider that is silent), `linger` it may live after its final event; `max_output` bytes of
+    output. `cumulative` says which of a resumed session's numbers are sums of the session ("tokens", "cost");
+    `resume_in` where it can be resumed: "same" directory or "any". `version` are the words that print its
+    version, `install` and `login` tell a person how to get and to log in to it. `litter` are names (globs)
+    that it leaves in the step's directory and that are no work: what is new of it is deleted after it has
+    ended. `reader` makes the output reader that a plugin brings along.
     """
 
     name: str
@@ -226,7 +235,7 @@ class Agent:
     strip: tuple[str, ...] = ()
     account: str | None = None
     timeout: float | None = None
-    silence: float | None = None
+    silence: float | None = 900.0
     first_output: float | None = None
     max_output: int | None = None
     linger: float | None = 30.0
@@ -237,6 +246,7 @@ class Agent:
     version: tuple[str, ...] = ("--version",)
     install: str = ""
     login: str = ""
+    litter: tuple[str, ...] = ()
     reader: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
 
 
@@ -434,8 +444,9 @@ class ProcessResult:
     """How a process that `Context.process` ran ended.
 
     `exit_code` is negative for a signal (as in subprocess). `limit` names the limit that ended it
-    (`timeout`, `stalled`; `ended` by `Context.end`, `untrusted` by the lease) or None. `stdout`, `stderr` are
-    the redacted logs; `survivors` the number of descendants that had to be ended; `seconds` wall time.
+    (`timeout`, `stalled`, `first_output`, `max_output`; `ended` by `Context.end`, `untrusted` by the lease) or
+    None. `stdout`, `stderr` are the redacted logs; `survivors` the number of descendants that had
+    to be ended; `seconds` wall time.
     """
 
     exit_code: int
@@ -480,12 +491,16 @@ class Context(Protocol):
         stdin: bytes | None = None,
         timeout: float | None = None,
         silence: float | None = None,
+        first_output: float | None = None,
+        max_output: int | None = None,
         name: str = "",
         on_output: Callable[[bytes], None] | None = None,
     ) -> ProcessResult:
         """Run a program in a tree that the slot's keeper owns; return when the tree is empty.
 
-        `env` replaces `self.env` when given. `stdin` None is an empty input. Logs are
+        `env` replaces `self.env` when given. `stdin` None is an empty input. Limits, each ends the tree:
+        seconds of wall clock (`timeout`), without output or a busy process (`silence`), until it says anything
+        (`first_output`), and bytes of output (`max_output`). Logs are
         `<name->stdout.log` and `<name->stderr.log` in `folder`.
         `on_output` gets redacted stdout as it comes. Raises Cancelled or LostClaim after ending the tree.
         """

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from runner.errors import UsageError, suggestion
+from runner.skills.found import found_here
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -25,8 +26,10 @@ def machine_name(app: App, given: str | None) -> str:
 
 
 def capabilities_of(app: App, machine: str) -> tuple[str, ...]:
-    """What is configured, what machines.yaml says, the system, and each agent whose program is installed."""
-    found = {f"os:{'macos' if sys.platform == 'darwin' else sys.platform}"}
+    """What is configured, what machines.yaml says, the system, each agent whose program is installed, and the skills
+    that passed their check on this machine lately."""
+    found = set(found_here())
+    found |= {f"os:{'macos' if sys.platform == 'darwin' else sys.platform}"}
     found.update(app.config.worker.capabilities)
     if machine in app.config.machines:
         found.update(app.config.machines[machine].capabilities)

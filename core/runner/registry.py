@@ -101,7 +101,9 @@ class Registry:
     def __init__(self, plugins: Plugins, config: Config) -> None:
         self.types = Types(plugins)
         self.checks = Checks(plugins)
-        self.agents = bind_readers(_agents(plugins, config))
+        self.agents = bind_readers(
+            _agents(plugins, config), lambda key: place if (place := config.origin(key)) != "default" else ""
+        )
 
     def type(self, name: str) -> TypeSpec:
         """The type of this name; UsageError with the nearest one when there is none."""
@@ -144,9 +146,15 @@ class Registry:
     def check_names(self, config: Config) -> None:
         """A ConfigError with file and line for a type or agent that the configuration names and nobody brings."""
         agents = [("defaults.agent", config.defaults.agent)]
+        agents += [("defaults.repair.agent", config.defaults.repair.agent)] if config.defaults.repair.agent else []
         types = [(f"types.{name}", name) for name in config.types]
         types += [(f"limits.types.{name}", name) for name in config.limits.types]
         agents += [(f"types.{name}.agent", kind.agent) for name, kind in config.types.items() if kind.agent]
+        agents += [
+            (f"types.{name}.repair.agent", kind.repair.agent)
+            for name, kind in config.types.items()
+            if kind.repair.agent
+        ]
         for i, rule in enumerate(config.routes):
             agents += [(f"routes.{i}.agent", rule.agent)] if rule.agent else []
             agents += [(f"routes.{i}.match.agent", name) for name in rule.match.agent or ()]
@@ -191,19 +199,32 @@ def _agents(plugins: Plugins, config: Config) -> dict[str, Agent]:
 def _agent(name: str, given: Any, agents: dict[str, Agent], config: Config) -> Agent:
     values = {key: _frozen(value) for key, value in plain(given).items() if value is not None}
     base = values.pop("extends", None) or (name if name in agents else None)
+    if "prompt" not in values and any("{prompt}" in word for word in values.get("argv", ())):
+        values["prompt"] = "argv"  # where it stands says how it goes in
     if base is not None and base not in agents:
         raise ConfigError(
             f"{config.origin(f'agents.{name}.extends')}: unknown agent '{base}'", suggestion(base, agents)
         )
     if base is not None:
-        return dataclasses.replace(agents[base], name=name, **values)
+        if "env" in values:
+            # A variable is added or changed; the others of the agent that is extended stay.
+            values["env"] = {**agents[base].env, **values["env"]}
+        return _checked(dataclasses.replace(agents[base], name=name, **values), values, config)
     if "program" not in values:
         near = suggestion(name, agents) if agents else ""
         raise ConfigError(
             f"{config.origin(f'agents.{name}')}: agent '{name}' has no program",
             near if near.startswith("did you mean") else "give its program, or the agent it extends",
         )
-    return Agent(name=name, **values)
+    return _checked(Agent(name=name, **values), values, config)
+
+
+def _checked(agent: Agent, values: Mapping[str, Any], config: Config) -> Agent:
+    """The agent, when its words can be meant."""
+    from runner.agents.placeholders import check_words  # here: only where agents are configured
+
+    check_words(agent, set(values), lambda key: config.origin(f"agents.{agent.name}.{key}"))
+    return agent
 
 
 def _frozen(value: Any) -> Any:

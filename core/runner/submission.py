@@ -15,7 +15,7 @@ from runner.model import Fleet, Machine, NewTask, Route, TypeSpec
 from runner.store import SubmitTasks, TaskFilter
 from runner.tasknames import find_task
 from runner.taskrequest import located, storable
-from runner.taskspec import CheckReader, policy_for, policy_json
+from runner.taskspec import CheckReader, default_checks, policy_for, policy_json
 from runner.who import submitter
 
 if TYPE_CHECKING:
@@ -205,11 +205,15 @@ class Submission:
 
     def _finish(self, draft: NewTask, request: TaskRequest, spec: TypeSpec) -> NewTask:
         where = request.where
+        draft = replace(draft, payload=self._with_defaults(draft, spec))
         name = self._agent_for(draft, spec, where)
         agent = self.app.agents.get(name) if name else None
         folder = self._folder(request, draft)
         base = self._base(folder) if spec.workplace == "worktree" else None
         policy = policy_for(request, draft.type, spec, self.app.config, agent, base is not None)
+        repairer = policy.repair_agent
+        if repairer is not None and repairer not in self.app.agents and not self._offered(repairer):
+            raise located(where, f"no agent is called '{repairer}'", suggestion(repairer, self.app.agents))
         if request.expects == "changes" and self._base(folder) is None and not policy.artifacts:
             raise located(
                 where,
@@ -228,13 +232,32 @@ class Submission:
             attempts=policy.attempts,
             interruptions=policy.interruptions,
             spec={
-                "checks": [self._checks.read(item, where) for item in request.checks],
+                "checks": self._all_checks(draft.type, request),
                 "policy": policy_json(policy),
                 "base": {"repo": str(base.repo), "commit": base.commit, "subdir": str(base.subdir)} if base else None,
                 "cwd": str(folder),
                 "root": str(self.app.project.root),
             },
         )
+
+    def _with_defaults(self, draft: NewTask, spec: TypeSpec) -> JSON:
+        """The payload with the model and permission that the configuration gives to the type, where it takes them."""
+        section = self.app.config.types.get(draft.type)
+        payload = dict(draft.payload)
+        for name in ("model", "permission"):
+            value = getattr(section, name, None)
+            if value is not None and name in _fields(spec):
+                payload.setdefault(name, value)
+        return payload
+
+    def _all_checks(self, type: str, request: TaskRequest) -> list[JSON]:
+        """The checks that the configuration gives to the type, then the request's own; none twice."""
+        found = default_checks(type, self.app.config, self._checks) if request.default_checks else []
+        for item in request.checks:
+            check = self._checks.read(item, request.where)
+            if check not in found:
+                found.append(check)
+        return found
 
     def _notes(self, task: NewTask, spec: TypeSpec) -> tuple[str, ...]:
         """What the submitter of this task should know; each is found out once for many tasks."""
@@ -371,16 +394,19 @@ def _fields(spec: TypeSpec) -> frozenset[str]:
 
 
 def _machines(app: App, online: set[str]) -> tuple[Machine, ...]:
-    return tuple(
+    """What machines.yaml declares, and the machines of live workers that it does not know."""
+    declared = [
         Machine(
-            record["id"],
-            role=record.get("role", "worker"),
-            os=record.get("os", ""),
-            address=record.get("address", ""),
-            capabilities=tuple(record.get("capabilities", ())),
-            agents=tuple(record.get("agents", ())),
-            aliases=tuple(record.get("aliases", ())),
-            online=record["id"] in online,
+            name,
+            role=one.role,
+            os=one.os or "",
+            address=one.address or one.tailscale_ip or "",
+            capabilities=tuple(one.capabilities),
+            agents=tuple(one.agents),
+            aliases=tuple(one.aliases),
+            online=bool({name, *one.aliases} & online),
         )
-        for record in app.store.records.find("machine")
-    )
+        for name, one in app.config.machines.items()
+    ]
+    known = {word for one in declared for word in (one.name, *one.aliases)}
+    return (*declared, *(Machine(name, online=True) for name in sorted(online - known)))

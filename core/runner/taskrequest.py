@@ -51,6 +51,8 @@ class TaskRequest:
     attempts: int | None = None
     interruptions: int | None = None
     repairs: int | None = None
+    repair_agent: str | None = None
+    default_checks: bool = True
     model: str | None = None
     cwd: str | None = None
     hold: bool = False
@@ -232,6 +234,8 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "attempts": _whole(1, 1000),
     "interruptions": _whole(1, 1000),
     "repairs": _whole(0, 1000),
+    "repair_agent": _word,
+    "default_checks": _flag,
     "model": _word,
     "cwd": _word,
     "hold": _flag,

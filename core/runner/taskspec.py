@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from runner.config.values import plain
 from runner.errors import suggestion
 from runner.model import Policy
 from runner.taskrequest import located, storable
@@ -80,17 +81,45 @@ def policy_for(
     permission = request.payload.get("permission") or (agent.permission if agent else None)
     if request.expects is None and expects == "changes" and (permission == "read-only" or not in_repository):
         expects = "answer"
+    repairs, repairer = _repair(request, section, config, spec)
     return Policy(
         expects=expects,
         attempts=pick("attempts", 3),
         interruptions=pick("interruptions", 10),
-        repairs=pick("repairs", spec.repairs),
+        repairs=repairs,
+        repair_agent=repairer,
         timeout=pick("timeout"),
         silence=pick("silence"),
         may_edit=joined("may_edit"),
         protect=joined("protect"),
         artifacts=joined("artifacts"),
     )
+
+
+def _repair(request: TaskRequest, section: Any, config: Config, spec: TypeSpec) -> tuple[int, str | None]:
+    """How often red checks are repaired, and by whom: the request, the type's section, the defaults.
+
+    Naming somebody is asking for it: then a type that has no repairs of its own gets two.
+    """
+    count, agent = request.repairs, request.repair_agent
+    for source in (section, config.defaults):
+        if source is None:
+            continue
+        agent = agent or source.repair.agent
+        if count is None:
+            count = source.repair.attempts if source.repair.attempts is not None else source.repairs
+    if count is None:
+        count = max(spec.repairs, 2) if agent else spec.repairs
+    return count, agent
+
+
+def default_checks(type: str, config: Config, read: CheckReader) -> list[JSON]:
+    """The checks that the configuration gives to every task of a type, read; a complaint names file and line."""
+    section = config.types.get(type)
+    return [
+        read.read(plain(item), config.origin(f"types.{type}.checks.{number}"))
+        for number, item in enumerate(section.checks if section is not None else ())
+    ]
 
 
 def policy_json(policy: Policy) -> JSON:

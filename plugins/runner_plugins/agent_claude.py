@@ -6,6 +6,8 @@ from typing import Any
 
 from runner import hookimpl
 from runner.model import Agent
+from runner_plugins.parents import PARENTS
+from runner_plugins.refusals import NO_MODEL
 
 _PLAIN = ("-p", "--output-format", "stream-json", "--verbose", "{model}", "{permissions}")
 
@@ -33,22 +35,16 @@ def register_agents() -> dict[str, Agent]:
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             },
             root_env={"IS_SANDBOX": "1"},  # without it, root may not bypass permissions
-            # A session started inside another one takes over its identity and loses its transcript; what
-            # says who pays and where the models are stays.
-            strip=(
-                "CLAUDECODE",
-                "CLAUDE_CODE_*",
-                "!CLAUDE_CODE_OAUTH_*",
-                "!CLAUDE_CODE_API_KEY_*",
-                "!CLAUDE_CODE_CLIENT_*",
-                "!CLAUDE_CODE_USE_*",
-                "!CLAUDE_CODE_SKIP_*_AUTH",
-                "!CLAUDE_CODE_MAX_*",
-            ),
+            # A session started inside another one takes over its identity and loses its transcript.
+            strip=PARENTS,
             account="claude",
+            cumulative=("cost",),
+            install="npm install -g @anthropic-ai/claude-code",
+            login="claude   # then /login; or set ANTHROPIC_API_KEY",
             errors={
                 r"usage limit reached|hit your (?:\w+ )?limit|rate.?limit|\b429\b|overloaded": "rate_limited",
                 r"invalid api key|/login|not logged in|authentication_error|oauth token|credit balance": "auth",
+                NO_MODEL: "needs_human",
             },
             reader=_reader,
         )

@@ -58,10 +58,7 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
     given = parse(check.value)
     if context.base is None:
         return Verdict(False, "there is no git repository to see changes in", {"cwd": str(context.workspace)})
-    changed = _git(check, step, context, *_DIFF, context.base, "--", ".")
-    if given["untracked"] and not isinstance(changed, str):
-        new = _git(check, step, context, *_UNTRACKED, "--", ".")
-        changed = new if isinstance(new, str) else changed | new
+    changed = changed_files(check, step, context, untracked=given["untracked"])
     if isinstance(changed, str):
         return Verdict(False, f"git can't say what changed: {changed}", {"base": context.base})
     evidence = {"base": context.base, "count": len(changed), "changed": sorted(changed)[:50]}
@@ -72,6 +69,16 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
     if not changed:
         return Verdict(False, "no file was changed", evidence)
     return Verdict(True, f"{_count(changed)} changed: {', '.join(sorted(changed)[:3])}", evidence)
+
+
+def changed_files(check: Check, step: Step, context: Context, *, untracked: bool) -> set[str] | str:
+    """The paths below the step's directory that changed since it started, or git's complaint."""
+    assert context.base is not None
+    changed = _git(check, step, context, *_DIFF, context.base, "--", ".")
+    if untracked and not isinstance(changed, str):
+        new = _git(check, step, context, *_UNTRACKED, "--", ".")
+        return new if isinstance(new, str) else changed | new
+    return changed
 
 
 def _git(check: Check, step: Step, context: Context, *words: str) -> set[str] | str:

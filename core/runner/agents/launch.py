@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LONGEST: Final = 128 * 1024 - 1
 """Bytes that Linux takes as one argument."""
 
-_VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"(\$\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\{(model|session|cwd)\}")
 
 
 class MissingVariable(UsageError):
@@ -68,8 +68,11 @@ def plan(
         if not agent.resume:
             raise UsageError(f"agent '{agent.name}' can't go on in a session", "leave out `session`")
         template = agent.resume
+    put = {**agent.env, **agent.permission_env.get(level, {})}
+    if level == "full" and os.geteuid() == 0:
+        put |= agent.root_env
     chosen = session
-    if chosen is None and any("{session}" in word for word in template):
+    if chosen is None and any("{session}" in word for word in (*template, *put.values())):
         chosen = str(uuid.uuid4())
     model = model or agent.model
     values = {"model": model or "", "session": chosen or "", "prompt": _as_word(agent, prompt), "cwd": str(cwd)}
@@ -82,10 +85,7 @@ def plan(
         else:
             words.append(_fill(word, values))
     child, stripped = stripped_env(agent, env)
-    put = {**agent.env, **agent.permission_env.get(level, {})}
-    if level == "full" and os.geteuid() == 0:
-        put |= agent.root_env
-    child |= {name: _expanded(agent, name, value, env) for name, value in put.items()}
+    child |= {name: _expanded(agent, name, value, values, env) for name, value in put.items()}
     stdin = prompt.encode("utf-8", "replace") if agent.prompt == "stdin" else b""
     return Launch(tuple(words), child, stdin, cwd, chosen, stripped, tuple(sorted(put)))
 
@@ -106,21 +106,24 @@ def stripped_env(agent: Agent, env: Mapping[str, str]) -> tuple[dict[str, str], 
     return kept, tuple(sorted(stripped))
 
 
-def _expanded(agent: Agent, name: str, value: str, env: Mapping[str, str]) -> str:
-    """The value with `${OTHER}` and `${OTHER:-default}` filled in from `env`; `$${` stands for `${`.
+def _expanded(agent: Agent, name: str, value: str, values: Mapping[str, str], env: Mapping[str, str]) -> str:
+    """The value of a variable with `${OTHER}` and `${OTHER:-default}` from `env`, and the placeholders, filled in.
 
-    Of what `strip` names too: so an agent can get a key under another name and not under its own.
+    `$${` stands for `${`. An empty variable counts as missing. What `strip` takes away can be used here:
+    so an agent gets a key under the name that it asks for, and not under its own.
     """
 
     def fill(match: re.Match[str]) -> str:
-        other, default = match.group(1), match.group(2)
-        if other is None:
+        literal, other, default, placeholder = match.groups()
+        if literal:
             return "${"
+        if placeholder:
+            return values[placeholder]
         found = env.get(other) or default
         if found is None:
             raise MissingVariable(
-                f"agent '{agent.name}' needs the variable {other} for its {name}, and it is not set here",
-                agent.login or f"set {other} in the environment of the worker",
+                f"agent '{agent.name}' needs the variable {other} (for its {name}), and it is not set here",
+                f"set {other} in the environment of the worker",
             )
         return found
 

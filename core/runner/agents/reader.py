@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from runner.errors import ConfigError, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runner.model import Agent, Usage
 
@@ -99,10 +99,10 @@ class TextReader:
         return [ReaderEvent("text", {"text": text})]
 
 
-def bind_readers(agents: Mapping[str, Agent]) -> dict[str, Agent]:
+def bind_readers(agents: Mapping[str, Agent], where: Callable[[str], str] = lambda key: "") -> dict[str, Agent]:
     """Give each agent the reader of its `format`: its own, `text`, or that of another agent which brings it.
 
-    Raises ConfigError for a format that nobody reads.
+    Raises ConfigError for a format that nobody reads, with the place that `where` knows of its dotted key.
     """
     readers: dict[str, Any] = {"text": TextReader}
     for agent in agents.values():
@@ -111,8 +111,10 @@ def bind_readers(agents: Mapping[str, Agent]) -> dict[str, Agent]:
     bound = {}
     for name, agent in agents.items():
         if agent.reader is None and agent.format not in readers:
+            place = where(f"agents.{name}.format")
             raise ConfigError(
-                f"agent '{name}': no output format is called '{agent.format}'", suggestion(agent.format, readers)
+                f"{place}{': ' if place else ''}agent '{name}': no output format is called '{agent.format}'",
+                suggestion(agent.format, readers),
             )
         bound[name] = agent if agent.reader is not None else replace(agent, reader=readers[agent.format])
     return bound

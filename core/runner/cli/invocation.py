@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from runner.app import App
     from runner.errors import RunnerError
+    from runner.keeper import Redaction
     from runner.project import Project
     from runner.store import Store
 
@@ -96,6 +97,7 @@ class Invocation:
 
             self._app = App.open(**wanted, warn=self._warn_once)  # type: ignore[arg-type]
             self._opened = wanted
+            output.hide_with(_hider(self._app.config.redact))
         return self._app
 
     def store(self) -> Store:
@@ -156,3 +158,17 @@ class Invocation:
     def error(self, error: RunnerError) -> None:
         """An error on stderr that does not end the command; the exit code should tell of it."""
         output.write_error(error.message, error.hint)
+
+
+def _hider(patterns: Sequence[str]) -> Callable[[str], str]:
+    """What takes the secrets of this environment, known keys and what `redact` matches out of a text."""
+    made: list[Redaction] = []
+
+    def hide(text: str) -> str:
+        if not made:
+            from runner.keeper.redaction import Redaction  # not before something is shown
+
+            made.append(Redaction.of(os.environ, patterns))
+        return made[0].text(text)
+
+    return hide

@@ -18,6 +18,7 @@ from runner.statuses import DONE, FAILED, NEEDS_HUMAN
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
+    from types import FrameType
     from typing import Any
 
     from runner.model import Claim
@@ -27,8 +28,9 @@ _PAUSE: Final = 0.2
 """Seconds between two drawings, at least."""
 _FREE_PAUSE: Final = 1.0
 """Seconds between two looks while no slot is busy."""
-_COUNT_EVERY: Final = 2.0
-"""Seconds between two counts of what waits, at least; a store in which counting takes long is asked less often."""
+_COUNT_EVERY, _COUNT_SOON = 2.0, 0.5
+"""Seconds between two counts of what waits, and when something has happened since; a store in which counting takes
+long is asked less often."""
 _COUNT_SHARE: Final = 50
 
 _STATES: Final = {"preparing": "2", "running": "36", "checking": "33", "repairing": "35", "storing": "34"}
@@ -53,28 +55,36 @@ class LiveView:
         self._counts: Callable[[], Counter[str]] | None = None
         self._waiting: Callable[[], int] | None = None
         self._waits: int | None = None
-        self._count_at = 0.0
+        self._stale = True
+        self._counted, self._took = 0.0, 0.0
         self._shown: list[tuple[str, str]] = []
-        self._size = (0, 0)
+        self._seen = (0, 0, False)
+        """Columns, rows, and whether the terminal was ours, when it was drawn last."""
         self._widest = [0, 0, 0, 9, 0, 0]
         """Of each cell, so far: columns don't jump to and fro as tasks come and go."""
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._before: Any = None
 
     def follow(
-        self, progress: Sequence[Progress], counts: Callable[[], Counter[str]], waiting: Callable[[], int]
+        self,
+        progress: Sequence[Progress],
+        counts: Callable[[], Counter[str]] | None = None,
+        waiting: Callable[[], int] | None = None,
     ) -> None:
-        """Show these slots, what came of the tasks so far, and how many wait (asked from the drawing thread)."""
+        """Show these slots; with `counts` what came of the tasks so far, and how many wait (asked by the thread that
+        draws)."""
         self._counts, self._waiting = counts, waiting
         self._progress = progress
 
     def say(self, text: str) -> None:
         """Have lines scroll above the slots; they can't drive the terminal, whoever wrote them."""
         self._said.extend(clean(line) for line in text.splitlines() or [""])
+        self._stale = True
         self._poke.set()
 
     def began(self, claim: Claim) -> None:
         """A slot has a task: look soon. Its line says so, nothing else does."""
+        self._stale = True
         self._poke.set()
 
     def __enter__(self) -> LiveView:
@@ -84,7 +94,7 @@ class LiveView:
                 self._real[name] = stream
                 setattr(sys, name, _Above(stream, self.say))
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGCONT, lambda number, frame: self._region.forget())
+            self._before = signal.signal(signal.SIGCONT, self._continued)
         self._thread.start()
         return self
 
@@ -98,6 +108,11 @@ class LiveView:
         if self._before is not None:
             signal.signal(signal.SIGCONT, self._before)
         self._region.draw((), self._above())
+
+    def _continued(self, number: int, frame: FrameType | None) -> None:
+        """We were stopped (Ctrl-Z), and a shell has written on the terminal since."""
+        self._region.forget()
+        self._seen = (0, 0, False)
 
     # The thread that draws
 
@@ -116,10 +131,10 @@ class LiveView:
         looks = [one.look() for one in self._progress]
         busy = any(looks)
         self._count(busy)
-        above, size = self._above(), self._region.size()
-        lines = self._frame(looks, *size) if self._progress else []
-        if above or lines != self._shown or size != self._size:
-            self._shown, self._size = lines, size
+        above, seen = self._above(), (*self._region.size(), self._region.in_front)
+        lines = self._frame(looks, *seen[:2]) if self._progress else []
+        if above or seen != self._seen or (lines != self._shown and seen[2]):
+            self._shown, self._seen = lines, seen
             self._region.draw(lines, above)
         return busy
 
@@ -128,14 +143,15 @@ class LiveView:
 
     def _count(self, busy: bool) -> None:
         now = time.monotonic()
-        if self._waiting is None or now < self._count_at:
+        every = _COUNT_SOON if self._stale else _COUNT_EVERY if busy else 5 * _COUNT_EVERY
+        if self._waiting is None or now < self._counted + max(every, self._took * _COUNT_SHARE):
             return
+        self._stale = False
         try:
             self._waits = self._waiting()
         except RunnerError:
             self._waits = None  # the store is away; the worker says so
-        took = time.monotonic() - now
-        self._count_at = now + max(_COUNT_EVERY if busy else 5 * _COUNT_EVERY, took * _COUNT_SHARE)
+        self._counted, self._took = now, time.monotonic() - now
 
     # What is drawn
 
@@ -157,7 +173,7 @@ class LiveView:
             hidden = sum(map(bool, looks)) - sum(map(bool, shown)), looks.count(None) - shown.count(None)
             told = [f"{n} {word}" for n, word in zip(hidden, ("busy", "free"), strict=True) if n]
             lines.append(self._plain(f"… more slots: {', '.join(told)}", columns, "2"))
-        return [*lines, self._footer(columns)]
+        return [*lines, self._footer(columns, self._counts())] if self._counts is not None else lines
 
     def _row(self, cells: Sequence[str] | None, look: Look | None, sizes: Sequence[int], room: int) -> tuple[str, str]:
         if cells is None or look is None:
@@ -178,8 +194,7 @@ class LiveView:
         text = cut(text, columns - 1)
         return text, paint(text, code if self._colours else "")
 
-    def _footer(self, columns: int) -> tuple[str, str]:
-        counts = self._counts() if self._counts is not None else {}
+    def _footer(self, columns: int, counts: Counter[str]) -> tuple[str, str]:
         known = {DONE: ("done", "32"), FAILED: ("failed", "31"), NEEDS_HUMAN: ("need a person", "33")}
         parts = [(counts.get(status, 0), *words) for status, words in known.items()]
         if self._waits is not None:

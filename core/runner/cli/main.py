@@ -42,6 +42,10 @@ class Group(click.Group):
             command = plugin_commands(ctx.obj).get(name)
         if command is not None:
             add_globals(command)
+            if "_RUNNER_COMPLETE" in os.environ:
+                from runner.cli.complete import attach  # here: only a shell asks
+
+                attach(command, name)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -208,9 +212,7 @@ def run(argv: Sequence[str]) -> int:
     output.prepare()
     inv = Invocation(argv)
     if "_RUNNER_COMPLETE" in os.environ:
-        from click.shell_completion import shell_complete
-
-        return shell_complete(group, {"obj": inv}, "runner", "_RUNNER_COMPLETE", os.environ["_RUNNER_COMPLETE"])
+        return _complete(inv)
     try:
         try:
             code = _run(inv)
@@ -223,6 +225,18 @@ def run(argv: Sequence[str]) -> int:
 
         code = report(error, inv)
     return code
+
+
+def _complete(inv: Invocation) -> int:
+    """Answer a shell that completes a line. A person is typing there: nothing but words may come out."""
+    from click.shell_completion import shell_complete
+
+    try:
+        return shell_complete(group, {"obj": inv}, "runner", "_RUNNER_COMPLETE", os.environ["_RUNNER_COMPLETE"])
+    except Exception:
+        return statuses.EXIT_OK
+    finally:
+        inv.close()
 
 
 def _run(inv: Invocation) -> int:

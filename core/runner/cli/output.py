@@ -10,7 +10,7 @@ import unicodedata
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _COLOURS = {
     "done": "32",
@@ -37,6 +37,10 @@ _COPIED, _ID_WIDTH, _STATES = ("ID", "REF"), 12, ("STATUS", "OUTCOME")
 """Columns that people copy into the next command, and the signs of one id: those are never cut."""
 
 
+_LEAST_SECRET = 8
+"""Signs of the shortest text that can hold a secret."""
+
+
 def prepare() -> None:
     """Make both streams take any text: what an encoding has no sign for is written as an escape.
 
@@ -55,10 +59,39 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
+_hide: Callable[[str], str] | None = None
+
+
+def hide_with(hide: Callable[[str], str]) -> None:
+    """From now on what is shown goes through `hide` first: a prompt may name what the environment keeps secret."""
+    global _hide
+    _hide = hide
+
+
+def hidden(text: str) -> str:
+    """The text as it may be shown. To be called before it is cut: half a secret is not recognised."""
+    return text if _hide is None or len(text) < _LEAST_SECRET else _hide(text)
+
+
+def _hidden_in(value: Any) -> Any:
+    """The same with every text in it as it may be shown."""
+    if isinstance(value, str):
+        return hidden(value)
+    if hasattr(value, "items"):
+        return {hidden(name): _hidden_in(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_hidden_in(item) for item in value]
+    return value
+
+
 def write_json(value: Mapping[str, Any], *, lines: bool = False) -> None:
     """A JSON document: indented, or on one line."""
     # Readable where stdout is UTF-8 (a lone surrogate becomes its JSON escape there), plain ASCII elsewhere.
-    write_line(json.dumps(value, ensure_ascii=not is_utf8(), indent=None if lines else 2, default=_plain))
+    form: dict[str, Any] = {"ensure_ascii": not is_utf8(), "indent": None if lines else 2, "default": _plain}
+    text = json.dumps(value, **form)
+    if hidden(text) != text:  # once over all is quick, and mostly enough
+        text = json.dumps(_hidden_in(value), **form)
+    write_line(text)
 
 
 def is_utf8() -> bool:
@@ -86,7 +119,7 @@ def write_talk(text: str) -> None:
     """A line on stderr, at once; a closed one is no reason to stop the work."""
     try:
         if sys.stderr is not None:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(hidden(text) + "\n")
             sys.stderr.flush()
     except (OSError, ValueError):
         pass
@@ -115,7 +148,7 @@ def terminal_width() -> int | None:
 
 def clean(value: object) -> str:
     """A cell's text: one line, no control characters (a payload must not drive the terminal)."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else hidden(str(value))
     if text.isascii() and text.isprintable():
         return text
     return "".join(_harmless(c) for c in text)
@@ -234,16 +267,18 @@ def paint(text: str, code: str) -> str:
 
 
 def _fit(columns: Sequence[str], sizes: list[int], room: int) -> list[int]:
-    """The columns' widths within `room`: digests give way first, then the text at the end, then the widest; a status
-    and what commands take last."""
+    """The columns' widths within `room`: digests give way first, then the text at the end, then the widest.
+
+    Names in the first column, a status, and what commands take give way last.
+    """
     sizes = list(sizes)
     names = [name.upper() for name in columns]
     last = len(names) - 1
-    others = [i for i, name in enumerate(names) if i != last and name not in (*_COPIED, *_STATES)]
+    others = [i for i, name in enumerate(names) if 0 < i < last and name not in (*_COPIED, *_STATES)]
     steps = (
         ([i for i, name in enumerate(names) if name == "SHA256"], 8),
         ([last], 30),
-        (others, 8),
+        (others, 10),
         ([last], 12),
         ([i for i, name in enumerate(names) if name not in _COPIED], 4),
         ([i for i, name in enumerate(names) if name in _COPIED], _ID_WIDTH),

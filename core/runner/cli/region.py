@@ -11,7 +11,7 @@ from runner.cli.output import width
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_REFLOWING: Final = (
+REFLOWING: Final = (
     "VTE_VERSION",
     "KITTY_WINDOW_ID",
     "ALACRITTY_WINDOW_ID",
@@ -36,7 +36,7 @@ class Region:
         """The widths of the lines on the screen."""
         self._columns = 0
         self._gone = False
-        self._reflows = any(name in os.environ for name in _REFLOWING)
+        self._reflows = any(name in os.environ for name in REFLOWING)
 
     def size(self) -> tuple[int, int]:
         """Columns and rows of the terminal now."""

@@ -16,12 +16,17 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 FILES: Final = {
     "config": "runner.yaml: the settings of a project",
     "machines": "machines.yaml: the machines of a fleet",
+    "skills": "skills.yaml: the skills that are known",
 }
 """The files that have a schema, and what they are."""
 
 
 def file_schema(kind: str, app: App | None) -> JSON:
     """The schema of one of `FILES`; with an app, editors are also offered the names that are known there."""
+    if kind == "skills":
+        from runner.skills import json_schema
+
+        return dict(json_schema())
     from runner.config import schema  # here, and in this module only: it imports pydantic
 
     if kind == "machines":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runner import statuses, times
-from runner.cli.output import clean, write_text
+from runner.cli.output import clean, hidden, write_text
 from runner.history import files_of
 from runner.why import summary_of, verdicts_of
 
@@ -234,7 +234,7 @@ def put(inv: Invocation, text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
+    return " ".join(hidden(text).split())[:500]
 
 
 def folders(state: Path, attempts: Sequence[Attempt]) -> Mapping[int, Path]:

@@ -36,6 +36,26 @@ def build(sources: Sources) -> dict[str, Any]:
     return {"values": encoded[MARK], "origins": merge.origins()}
 
 
+def problems(sources: Sources) -> list[ConfigError]:
+    """Everything that is wrong, not only what stands first; of a file that can't be parsed, that."""
+    merge, found = _Merge(), []
+    for layer in sources.layers:
+        try:
+            merge.file(layer)
+        except ConfigError as error:
+            found.append(error)
+    for name, value in sources.variables.items():
+        try:
+            merge.variable(name, value)
+        except ConfigError as error:
+            found.append(error)
+    try:
+        Settings.model_validate(merge.data)
+    except ValidationError as error:
+        found += [ConfigError(*merge.complaint(details)) for details in error.errors(include_url=False)]
+    return found
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {MARK: {name: _encode(getattr(value, name)) for name in type(value).model_fields}}

@@ -12,8 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from runner.errors import UsageError
+from runner.errors import UsageError, suggestion
+from runner.statuses import OUTCOMES
 from runner.times import duration
+
+_MEANINGS = tuple(name for name in OUTCOMES if name not in ("lost_claim", "cancelled"))
+"""The outcomes that an agent's words or exit code may mean: the others are not its to say."""
 
 _SIZES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -51,6 +55,12 @@ def _regex(value: str) -> str:
     return value
 
 
+def _outcome(value: str) -> str:
+    if value not in _MEANINGS:
+        raise ValueError(f"there is no outcome '{value}', {suggestion(value, _MEANINGS)}")
+    return value
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
         raise ValueError(f"'{value}' is not a name: use letters, digits, '_', '-' and '.'")
@@ -71,6 +81,7 @@ Slots = Annotated[int, Field(ge=1, le=256), BeforeValidator(_number)]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_number)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Name = Annotated[str, AfterValidator(_name)]
+Meaning = Annotated[str, AfterValidator(_outcome), WithJsonSchema({"enum": list(_MEANINGS)})]
 Words = tuple[str, ...]
 OneOrMore = Annotated[Words, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
@@ -79,6 +90,13 @@ class Model(BaseModel):
     """The base of all sections: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class RepairSettings(Model):
+    """Who repairs red checks, and how often."""
+
+    agent: str | None = Field(default=None, description="the agent; empty: the one that did the work")
+    attempts: Count | None = Field(default=None, description="how often; empty: `repairs`")
 
 
 class Defaults(Model):
@@ -94,6 +112,7 @@ class Defaults(Model):
         default=None, description="time without output before an attempt is ended; empty: no limit"
     )
     agent: str = Field(default="claude", description="the agent of a task that names none")
+    repair: RepairSettings = RepairSettings()
 
 
 class TypeSettings(Model):
@@ -105,6 +124,10 @@ class TypeSettings(Model):
     timeout: Seconds | None = None
     silence: Seconds | None = None
     agent: str | None = None
+    model: str | None = Field(default=None, description="the agent's model")
+    permission: Literal["read-only", "edit", "full"] | None = Field(default=None, description="what the agent may do")
+    repair: RepairSettings = RepairSettings()
+    checks: tuple[Any, ...] = Field(default=(), description="checks of every task of this type, besides its own")
     requires: Words | None = Field(default=None, description="capabilities a machine must offer")
     expects: Literal["changes", "answer", "none"] | None = None
     priority: Annotated[int, BeforeValidator(_number)] | None = None
@@ -139,8 +162,10 @@ class AgentSettings(Model):
     first_output: Seconds | None = Field(default=None, description="how long it may say nothing at first")
     max_output: Bytes | None = Field(default=None, description="most bytes of output before it is ended")
     linger: Seconds | None = Field(default=None, description="how long it may live after its final word")
-    errors: dict[Regex, str] | None = Field(default=None, description="texts in its output, and the outcome they mean")
-    exit_codes: dict[int, str] | None = Field(default=None, description="exit codes of its own, and what they mean")
+    errors: dict[Regex, Meaning] | None = Field(
+        default=None, description="texts in its output, and the outcome they mean"
+    )
+    exit_codes: dict[int, Meaning] | None = Field(default=None, description="exit codes of its own, and what they mean")
     cumulative: tuple[Literal["tokens", "cost"], ...] | None = Field(
         default=None, description="which numbers of a resumed session are sums of the whole session"
     )
@@ -150,6 +175,9 @@ class AgentSettings(Model):
     version: Words | None = Field(default=None, description="the words after the program that print its version")
     install: str | None = Field(default=None, description="how a person installs it")
     login: str | None = Field(default=None, description="how a person logs in to it")
+    litter: Words | None = Field(
+        default=None, description="names (globs) that it leaves in its directory: what is new is deleted afterwards"
+    )
 
 
 class RouteMatch(Model):
@@ -203,6 +231,18 @@ with warnings.catch_warnings():
         snapshot_every: Seconds = Field(default=180.0, description="time between snapshots while a task runs")
         max_file: Bytes = Field(default=50 << 20, description="largest file a snapshot takes")
         max_total: Bytes = Field(default=500 << 20, description="most a snapshot takes in all")
+
+
+class Notify(Model):
+    """A command that is told how tasks end."""
+
+    command: str | None = Field(
+        default=None, description="a shell command; it gets the event as JSON on its standard input"
+    )
+    on: tuple[Literal["done", "failed", "needs_human", "cancelled"], ...] = Field(
+        default=("needs_human", "failed"), description="which ends it is told of"
+    )
+    timeout: Seconds = Field(default=30.0, description="how long it may take")
 
 
 class Retention(Model):
@@ -264,6 +304,7 @@ class Settings(Model):
     worker: Worker = Worker()
     workspace: Workspace = Workspace()
     retention: Retention = Retention()
+    notify: Notify = Notify()
     sqlite: Sqlite = Sqlite()
     machines: dict[Name, MachineSettings] = Field(default={}, description="read from machines.yaml")
 

@@ -53,6 +53,7 @@ class Config(Section):
     worker: schema.Worker
     workspace: schema.Workspace
     retention: schema.Retention
+    notify: schema.Notify
     sqlite: schema.Sqlite
     machines: dict[str, schema.MachineSettings]
 

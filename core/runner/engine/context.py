@@ -12,12 +12,14 @@ from runner import artifacts
 from runner.errors import Cancelled, LostClaim, RunnerError
 from runner.model import Artifact
 from runner.store import REFUSED, AppendEvent, PutArtifact
+from runner.transfer import WatchedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from runner.app import App
+    from runner.artifacts import ArtifactStore
     from runner.engine.desk import Desk
     from runner.keeper import Keeper, Redaction
     from runner.model import Agent, Attempt, Claim, ProcessResult, Step, Task
@@ -119,6 +121,8 @@ class TaskContext:
         stdin: bytes | None = None,
         timeout: float | None = None,
         silence: float | None = None,
+        first_output: float | None = None,
+        max_output: int | None = None,
         name: str = "",
         on_output: Callable[[bytes], None] | None = None,
     ) -> ProcessResult:
@@ -138,6 +142,8 @@ class TaskContext:
                 stderr=stderr,
                 timeout=self._left(timeout),
                 silence=self._silence if silence is None else silence,
+                first_output=first_output,
+                max_output=max_output,
                 on_output=on_output,
                 cancelled=self._stop.event,
             )
@@ -199,11 +205,20 @@ class TaskContext:
             epoch=self.claim.epoch,
         )
         stored: Artifact | None = self._app.hook.upload_artifact(
-            artifact=draft, source=path, store=self._app.artifact_store, context=self
+            artifact=draft, source=path, store=self._watched(path, name), context=self
         )
         if stored is None:
             raise RunnerError(f"no plugin stores the artifact '{name}'", "see: runner plugins")
         return replace(stored, by=stored.by or f"task:{self.task.id}")
+
+    def _watched(self, path: Path, name: str) -> ArtifactStore:
+        """The artifact store; how far it is with this file is told."""
+        store: ArtifactStore = self._app.artifact_store
+        try:
+            total = max(1, os.path.getsize(path))
+        except OSError:
+            return store  # whoever opens it will say why it can't
+        return WatchedStore(store, lambda count: self._progress.told(f"{name}: {min(100, count * 100 // total)} %"))
 
     def event(self, kind: str, **data: Any) -> None:
         """A line of the audit log, under the claim."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runner.model import Check, Policy, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.app import App
     from runner.model import Claim, Task
@@ -33,7 +34,22 @@ def step_of(app: App, task: Task) -> Step:
     payload = dict(task.payload)
     if task.agent is not None:
         payload.setdefault("agent", task.agent)
-    return Step(MAIN, task.type, payload, implicit + own, policy_of(task.spec), f"{task.id}/{MAIN}")
+    checks = implicit + own
+    policy = policy_of(task.spec)
+    gate = gate_files(app, checks)
+    if gate:
+        policy = replace(policy, protect=tuple(dict.fromkeys((*policy.protect, *gate))))
+    return Step(MAIN, task.type, payload, checks, policy, f"{task.id}/{MAIN}")
+
+
+def gate_files(app: App, checks: Sequence[Check]) -> list[str]:
+    """The files of the workspace that checks say they go by: to be sealed with them."""
+    found: list[str] = []
+    for check in checks:
+        spec = app.checks.get(check.type)
+        if spec is not None and spec.files is not None:
+            found += spec.files(check.value)
+    return found
 
 
 def contract_env(app: App, claim: Claim, attempt: int, step: Step, machine: str) -> dict[str, str]:

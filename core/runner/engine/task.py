@@ -21,7 +21,7 @@ from runner.engine.plan import MAIN, contract_env, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
 from runner.engine.workplace import Workplace, WorkspaceUnavailable
-from runner.errors import Cancelled, LostClaim, RunnerError, StoreError, UsageError
+from runner.errors import Cancelled, CheckHeld, LostClaim, RunnerError, StoreError, UsageError
 from runner.model import Repair, StepResult, Verdict
 from runner.store import (
     REFUSED,
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from runner.keeper import Keeper, Redaction
     from runner.model import Artifact, Attempt, Claim, Step, Task
     from runner.progress import Progress
+
+_PARKS = ("rate_limited", "auth", "needs_human", "awaiting_permission", "budget")
+"""What an agent that repairs may come to that the task has to wait for."""
 
 _OUTPUT = 4000
 """Characters of an output that the result keeps; the whole is in the attempt's folder."""
@@ -67,6 +70,9 @@ class Tried:
     context: TaskContext
     result: StepResult
     verdicts: list[Verdict] = field(default_factory=list)
+    outcome: str = ""
+    account: str | None = None
+    """Whose limit or log-in it waits for, when it is not the task's own agent's."""
 
     @property
     def red(self) -> list[Verdict]:
@@ -144,7 +150,7 @@ class TaskRun:
         todo, repairs, last = node, 0, None
         while True:
             tried = self._attempt(todo, previous, last, repairs)
-            outcome = self._judge(node, tried)
+            outcome = tried.outcome = self._judge(node, tried)
             if outcome != "check_failed":
                 return tried, outcome
             decision = self._repair(node, tried, repairs)
@@ -156,6 +162,26 @@ class TaskRun:
             # What the step itself may edit, its repair may not: it is held to the gate as it is now.
             self._seals = [self._seals[0], self._repair_seal(node)]
             todo = replace(decision.step or node, policy=node.policy, key=node.key, checks=node.checks)
+            if todo.type != node.type:
+                # Somebody else mends what this step found wrong; then the step itself runs again.
+                mended = self._mend(todo, previous, last, repairs)
+                if mended.outcome in _PARKS:
+                    return mended, mended.outcome
+                previous = [*previous, *self._now(mended)]
+                last, todo = mended, node
+
+    def _mend(self, todo: Step, previous: Sequence[Attempt], last: Tried, repairs: int) -> Tried:
+        """An attempt of another type within this step: what it leaves is committed, its own end decides nothing.
+
+        Only that its agent can't be used now does: then the task waits for that, and nothing is spent.
+        """
+        place = self._place
+        assert place is not None
+        tried = self._attempt(todo, previous, last, repairs)
+        tried.outcome = tried.result.outcome
+        if tried.outcome == "ok":
+            place.commit_leftovers(f"{self.task.type}: task {self.task.id}, repair {repairs}")
+        return tried
 
     def _step_seal(self, node: Step, previous: Sequence[Attempt]) -> Seal:
         """The seal of the first attempt, whoever made it: one of our own would bless what was edited since."""
@@ -178,11 +204,12 @@ class TaskRun:
         if last is not None:
             ops.append(
                 FinishAttempt(
-                    fence=self._claim, n=last.n, outcome="check_failed", result=self._result(last, "check_failed")
+                    fence=self._claim, n=last.n, outcome=last.outcome, result=self._result(last, last.outcome)
                 )
             )
         home = self._machine if place.stays else None
-        ops.append(StartAttempt(fence=self._claim, step=MAIN, agent=self.task.agent, repair=repairs > 0, home=home))
+        agent = todo.payload.get("agent") or self.task.agent
+        ops.append(StartAttempt(fence=self._claim, step=MAIN, agent=agent, repair=repairs > 0, home=home))
         n = int(self._commit(ops)[-1])
         folder = folders.attempt_folder(self._app.project.state, self.task.id, MAIN, n)
         context = TaskContext(
@@ -202,7 +229,7 @@ class TaskRun:
             silence=todo.policy.silence,
             progress=self._progress,
         )
-        tried = self._tried = Tried(n, context, StepResult("lost_claim"))
+        tried = self._tried = Tried(n, context, StepResult("lost_claim"), account=self._account(agent))
         self._progress.attempt(n, repair=repairs > 0)
         place.begin(n, self._no_snapshot)
         try:
@@ -213,6 +240,11 @@ class TaskRun:
         self._progress.spent(tried.result.usage)
         self._stop.check()
         return tried
+
+    def _account(self, agent: str | None) -> str | None:
+        """Whose limits an attempt runs into, when its agent is not the task's own."""
+        known = self._app.agents.get(agent) if agent and agent != self.task.agent else None
+        return None if known is None else known.account or known.name
 
     def _judge(self, node: Step, tried: Tried) -> str:
         """The outcome: `expects` first, then the seal and the checks; the agent's word is not asked."""
@@ -236,7 +268,13 @@ class TaskRun:
         tried.verdicts = [one for one in gates if not one.ok][:1] or gates[:1]
         if not tried.red:
             # Checks of an edited gate would only say what the editor wanted.
-            tried.verdicts += verify.verify(self._app, node.checks, node, result, tried.context)
+            try:
+                tried.verdicts += verify.verify(self._app, node.checks, node, result, tried.context)
+            except CheckHeld as held:
+                said = {**result.evidence, "error": held.message}
+                tried.result = replace(result, outcome=held.outcome, evidence=said, retry_at=held.retry_at)
+                tried.account = held.account
+                return held.outcome
         tried.verdicts += [_missing(name) for name in found.missing if not _is_glob(name)]
         folders.write_json(tried.context.folder / "verdicts.json", verify.as_json(tried.verdicts))
         return "check_failed" if tried.red else "ok"
@@ -288,6 +326,7 @@ class TaskRun:
                     result=result,
                     question=question,
                     retry_at=tried.result.retry_at,
+                    account=tried.account,
                     repairable=held,
                     publish=publish,
                     home=self._machine if place.stays else None,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.step import sentence
-from runner.errors import Cancelled, LostClaim, RunnerError, StoreError
+from runner.errors import Cancelled, CheckHeld, LostClaim, RunnerError, StoreError
 from runner.model import Verdict
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _one(app: App, check: Check, step: Step, result: StepResult, context: TaskCo
     try:
         answer = app.owner("verify", check.type)(check=check, step=step, result=result, context=context)
         verdict = _verdict(check, answer[0] if isinstance(answer, list) and answer else answer)
-    except (Cancelled, LostClaim, StoreError):
+    except (Cancelled, LostClaim, StoreError, CheckHeld):
         raise
     except RunnerError as error:
         verdict = Verdict(False, f"{check}: {error}")

@@ -76,16 +76,18 @@ class Buffer:
 
 
 class Stream:
-    """A pipe's reading end and the log it goes to. `written` counts the log's bytes.
+    """A pipe's reading end and the log it goes to. `written` counts the log's bytes, `received` the child's.
 
     After a failed write, `error` is set and what comes is thrown away, so that the child can't hang
-    on a full pipe while its tree is ended.
+    on a full pipe while its tree is ended. So it is when it has said enough, and is `full`.
     """
 
     def __init__(self, path: str, secrets: Secrets, buffer: Buffer) -> None:
         self.path = path
         self.error: str | None = None
         self.written = 0
+        self.received = 0
+        self.full = False
         self._buffer = buffer
         self._secrets = secrets
         self._redactor = Redactor(secrets)
@@ -119,6 +121,7 @@ class Stream:
                 return True
             if count == 0:
                 return False
+            self.received += count
             self._pass_on(start + count, final=False)
         return True
 
@@ -148,7 +151,7 @@ class Stream:
         self.fd = self.child_end = self._log = -1
 
     def _pass_on(self, end: int, final: bool) -> None:
-        if self.error is not None:
+        if self.error is not None or self.full:
             return
         buffer = self._buffer
         buffer.look_at(end)

@@ -98,6 +98,8 @@ class Keeper:
         stderr: Path,
         timeout: float | None = None,
         silence: float | None = None,
+        first_output: float | None = None,
+        max_output: int | None = None,
         on_output: Callable[[bytes], None] | None = None,
         cancelled: threading.Event | None = None,
     ) -> ProcessResult:
@@ -105,11 +107,13 @@ class Keeper:
 
         `env` is its whole environment (`RUNNER_KEEPER` is added), `stdin` its input (None is empty).
         The logs are created or emptied; they hold the redacted output. `timeout` is seconds of wall
-        clock, `silence` seconds without output or a busy process. `on_output` is called in this thread
+        clock, `silence` seconds without output or a busy process, `first_output` seconds until the first
+        byte of it, `max_output` bytes of stdout and stderr together (of what comes in one piece then, the
+        logs keep all; of what comes later, nothing). `on_output` is called in this thread
         with redacted stdout as it comes, in pieces of at most 256 KiB. If `cancelled` is set by now,
         the program is ended as by `end`. An `exit_code` below 0 is a signal; `limit` is `timeout`,
-        `stalled`, `ended`, `untrusted` or None. Raises StartError, CaptureError, KeeperDied, and what
-        `on_output` raises, after the tree is gone.
+        `stalled`, `first_output`, `max_output`, `ended`, `untrusted` or None. Raises StartError, CaptureError,
+        KeeperDied, and what `on_output` raises, after the tree is gone.
         """
         request = {
             "argv": [os.fspath(word) for word in argv],
@@ -120,6 +124,8 @@ class Keeper:
             "stderr": str(stderr.absolute()),
             "timeout": timeout,
             "silence": silence,
+            "first_output": first_output,
+            "max_output": max_output,
             "watch": on_output is not None,
         }
         with self._run_lock:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runner.errors import ConfigError
 from runner.keeper.scan import Secrets, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
+"""The ends of names of variables whose values are secret."""
+_SHORTEST = 8
+"""Characters of a variable's value from which on it is taken for a secret: `TOKEN=1` is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,14 @@ class Redaction:
 
     secrets: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], patterns: Iterable[str]) -> Redaction:
+        """What is secret for children with this environment: its keys, tokens, passwords, and the patterns."""
+        values = {value for name, value in environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST}
+        # As JSON has them too: an agent's output is mostly that.
+        values |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in list(values) for ascii in (True, False)}
+        return cls(tuple(sorted(values)), tuple(patterns))
 
     def __post_init__(self) -> None:
         for pattern in self.patterns:

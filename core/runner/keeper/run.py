@@ -88,6 +88,8 @@ class Run:
         for stream in self._streams:
             stream.finish()
             self._error = self._error or stream.error
+        if self._said() > self._most:
+            self._limit = self._limit or "max_output"
         out, err = self._streams
         return {
             "exit_code": self._tree.status,
@@ -103,8 +105,10 @@ class Run:
         """Set up all that the loop waits for."""
         request = self._request
         now = time.monotonic()
-        timeout, silence = request["timeout"], request["silence"]
+        timeout, silence, first = request["timeout"], request["silence"], request["first_output"]
         self._deadline = math.inf if timeout is None else now + timeout
+        self._first_due = math.inf if first is None else now + first
+        self._most = math.inf if request["max_output"] is None else request["max_output"]
         self._activity = None if silence is None else Activity(silence, now)
         self._poller = select.poll()
         for stream in self._streams:
@@ -135,7 +139,9 @@ class Run:
         """Milliseconds to the next thing to do by the clock; -1 when there is none."""
         at = self._phase_end
         if self._phase == _RUNNING:
-            at = self._deadline if self._activity is None else min(self._deadline, self._activity.next_look)
+            at = min(self._deadline, self._first_due)
+            if self._activity is not None:
+                at = min(at, self._activity.next_look)
         elif not LINUX:
             at = min(at, time.monotonic() + _LINGER)  # orphans are not our children there: no signal tells
         if self._phase < _KILLED:
@@ -145,16 +151,31 @@ class Run:
         return min(max(0, math.ceil((at - time.monotonic()) * 1000)), 1 << 30)
 
     def _read(self, stream: Stream) -> None:
-        if not stream.read(_READS):
+        # One chunk at a time under a cap: that is all that a log may grow beyond it.
+        if not stream.read(_READS if self._most == math.inf else 1):
             self._poller.unregister(stream.fd)
             stream.close_pipe()
         if self._activity is not None:
             self._activity.output(time.monotonic())
+        if stream.received:
+            self._first_due = math.inf
+        self._measure()
         if stream.error is not None and self._error is None:
             self._error = stream.error
             self._end()
         if stream is self._streams[0]:
             self._note()
+
+    def _measure(self) -> None:
+        """End a child that has said more than it may; what it goes on to say is thrown away."""
+        if self._said() > self._most:
+            for stream in self._streams:
+                stream.full = True
+            self._limit = self._limit or "max_output"
+            self._end()
+
+    def _said(self) -> int:
+        return sum(stream.received for stream in self._streams)
 
     def _note(self) -> None:
         """Tell a client that follows the log of new bytes, once until it has asked for more."""
@@ -198,6 +219,9 @@ class Run:
                 self._enter(_LINGERING, _LINGER)
             elif now >= self._deadline:
                 self._limit = "timeout"
+                self._end()
+            elif now >= self._first_due:
+                self._limit = "first_output"
                 self._end()
             elif self._activity is not None and now >= self._activity.next_look and self._activity.stalled(now):
                 self._limit = "stalled"

@@ -28,7 +28,7 @@ def sweep() -> list[int]:
     """
     killed: dict[int, None] = {}
     while True:
-        left = [pid for pid in _left_behind() if pid not in killed]
+        left = [pid for pid in left_behind() if pid not in killed]
         if not left:
             return list(killed)
         # Again until nothing new turns up: a process may have forked between look and kill.
@@ -36,7 +36,8 @@ def sweep() -> list[int]:
         killed.update(dict.fromkeys(left))
 
 
-def _left_behind() -> list[int]:
+def left_behind() -> list[int]:
+    """The processes that `sweep` would kill now."""
     lives: dict[str, bool] = {}
     dead: set[int] = set()
     kept: set[int] = set()

@@ -130,8 +130,9 @@ class Settle(Op):
 
     The table of outcomes (`runner.store.transitions`) decides the status and the counters. `result` is
     what `runner show` prints. `retry_at` (Unix seconds) is for rate_limited and auth, and parks the
-    task's account. `repairable` False turns check_failed into failed, True into needs_human. `publish`
-    is what the holder's machine still has to do after the settle (`{"repo", "ref", "new", "old"}`).
+    task's account, or `account` when the limit was another's. `repairable` False turns check_failed into
+    failed, True into needs_human. `publish` is what the holder's machine still has to do after the settle
+    (`{"repo", "ref", "new", "old"}`).
     """
 
     outcome: str
@@ -141,6 +142,7 @@ class Settle(Op):
     repairable: bool = False
     publish: Mapping[str, Any] | None = None
     home: str | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,8 @@ class StepContext:
         stdin: bytes | None = None,
         timeout: float | None = None,
         silence: float | None = None,
+        first_output: float | None = None,
+        max_output: int | None = None,
         name: str = "",
         on_output: Callable[[bytes], None] | None = None,
     ) -> ProcessResult:
@@ -104,6 +106,8 @@ class StepContext:
             stderr=self.folder / f"{prefix}stderr.log",
             timeout=timeout,
             silence=silence,
+            first_output=first_output,
+            max_output=max_output,
             on_output=on_output,
         )
 

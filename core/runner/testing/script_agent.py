@@ -14,6 +14,7 @@ The prompt (an argument, else standard input) may hold directives, done in order
     [[fork-daemon]]  [[fork-daemon: PIDFILE]]             a grandchild in its own session, deaf, without environment
     [[ask: QUESTION]]                 ends here with a question, unless the prompt holds an answer
     [[rate-limit: SECONDS]]  [[auth]]  [[deny: TOOL]]  [[usage: INPUT OUTPUT USD]]
+    [[remember: TEXT]]  [[recall]]    for its session, in `.git`; recall says it, and fails in a session without
     [[on-attempt N: DIRECTIVES]]  [[on-repair: DIRECTIVES]]  [[on-first: DIRECTIVES]]    (first: no repair, attempt 1)
 
 Options: `--format script|text`, `--session ID`, `--resume ID`, `--model NAME`, `--read-only` (writing is denied).
@@ -35,8 +36,10 @@ from typing import NoReturn
 HEADINGS = ("## What the checks say about your work", "## The attempt before this one", "## An answer to your question")
 """Where the runner's own words begin (`runner.agents.prompt`): no directive is taken from there on."""
 
-_PLAIN = "write append edit delete link run commit say print stderr flood sleep hang deaf exit crash fork-daemon ask"
-_OTHER = "rate-limit auth deny usage on-attempt on-repair on-first"
+_PLAIN = (
+    "write append edit delete link run commit say print stderr flood sleep hang deaf exit crash fork-daemon ask recall"
+)
+_OTHER = "remember rate-limit auth deny usage on-attempt on-repair on-first"
 _OPEN = re.compile(rf"\[\[({'|'.join((_PLAIN + ' ' + _OTHER).split())})(?: (\d+))?(:|\]\])")
 _WRITING = frozenset("write append edit delete link run commit".split())
 
@@ -44,7 +47,7 @@ _WRITING = frozenset("write append edit delete link run commit".split())
 class Agent:
     """One run of the program."""
 
-    def __init__(self, prompt: str, plain: bool, read_only: bool) -> None:
+    def __init__(self, prompt: str, plain: bool, read_only: bool, session: str) -> None:
         places = [place for heading in HEADINGS if (place := prompt.find(f"\n{heading}\n")) >= 0]
         self.task = prompt[: min(places)] if places else prompt
         self.repair = f"\n{HEADINGS[0]}\n" in prompt
@@ -52,6 +55,7 @@ class Agent:
         self.attempt = int(os.environ.get("RUNNER_ATTEMPT") or 1)
         self.plain = plain
         self.read_only = read_only
+        self.memory = os.path.join(".git", f"script-agent-{session}")
         self.said: list[str] = []
 
     def emit(self, event: str, **data: object) -> None:
@@ -140,6 +144,14 @@ class Agent:
 
     def do_say(self, body: str) -> None:
         self.said.append(body.strip())
+
+    def do_remember(self, body: str) -> None:
+        with open(self.memory, "w", encoding="utf-8") as file:
+            file.write(body.strip())
+
+    def do_recall(self, body: str) -> None:
+        with open(self.memory, encoding="utf-8") as file:
+            self.said.append(file.read())
 
     def do_print(self, body: str) -> None:
         out(body.removeprefix(" ") + "\n")
@@ -266,8 +278,9 @@ def main() -> None:
         name = words.pop(0)
         given[name] = "" if name == "--read-only" or not words else words.pop(0)
     prompt = words[0] if words else sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-    agent = Agent(prompt, given.get("--format") == "text", "--read-only" in given)
-    agent.emit("session", id=given.get("--session") or given.get("--resume") or "script")
+    session = given.get("--session") or given.get("--resume") or "script"
+    agent = Agent(prompt, given.get("--format") == "text", "--read-only" in given, session)
+    agent.emit("session", id=session)
     try:
         agent.run(agent.task)
     except (OSError, ValueError) as error:

@@ -36,7 +36,8 @@ def events_of(ops: Sequence[Op], results: Sequence[Any], worker: str) -> list[Ev
         elif isinstance(op, FinishAttempt):
             add("attempt.finished", task, epoch, n=op.n, outcome=op.outcome)
         elif isinstance(op, Settle):
-            add("task.settled", task, epoch, outcome=op.outcome, status=result)
+            summary = op.result.get("summary")
+            add("task.settled", task, epoch, outcome=op.outcome, status=result, summary=summary, question=op.question)
         elif isinstance(op, Release):
             add("task.released", task, epoch, reason=op.reason, status=result)
         elif isinstance(op, PutArtifact):
@@ -61,7 +62,7 @@ class Teller:
         for event in events:
             self._queue.put(event)
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float = 35.0) -> None:
         """Tell what is left, for at most `timeout` seconds."""
         self._queue.put(None)
         self._thread.join(timeout)

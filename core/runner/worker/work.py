@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 import time
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from runner.model import Claim
     from runner.progress import Progress
     from runner.store import Op
-
-_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
 
 _REACT_SECONDS = 0.2
 """How soon a signal is acted on."""
@@ -128,7 +125,7 @@ class Work:
             app=self._app,
             desk=self._writer,
             inbox=self._inbox,
-            redaction=self._redaction(),
+            redaction=Redaction.of(os.environ, self._app.config.redact),
             machine=self._worker.machine,
             env=dict(os.environ),
             began=self._began,
@@ -136,10 +133,6 @@ class Work:
             failed=self._failed,
             replaced=self._replaced,
         )
-
-    def _redaction(self) -> Redaction:
-        values = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= 8}
-        return Redaction(tuple(sorted(values)), tuple(self._app.config.redact))
 
     def _with_keepers(self) -> None:
         """The worker with the keepers that have to be gone before it counts as dead."""

@@ -50,15 +50,18 @@ Gate = tuple[str, str, str]
 """What only one task passes at a time: ("unit", project, unit) or ("key", project, limit key)."""
 
 
-def admit(tx: Tx, seq: int) -> str:
-    """Let a blocked or scheduled task run or wait: sets and returns its status."""
+def admit(tx: Tx, seq: int, ahead_but_of: frozenset[int] | None = None) -> str:
+    """Let a blocked or scheduled task run or wait: sets and returns its status.
+
+    With `ahead_but_of` it goes ahead of whoever is pending at its gates, whatever the rank, but of these.
+    """
     freed: list[Gate] = []
-    status = _admit(tx, seq, freed)
+    status = _admit(tx, seq, freed, ahead_but_of)
     _pass_on(tx, freed)
     return status
 
 
-def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
+def _admit(tx: Tx, seq: int, freed: list[Gate], ahead_but_of: frozenset[int] | None = None) -> str:
     row = tx.one(WAITS, seq=seq)
     assert row is not None
     _, task_id, project, unit, limit_key, not_before, rank, machine, type_, account, requires, epoch, was, home = row
@@ -88,7 +91,8 @@ def _admit(tx: Tx, seq: int, freed: list[Gate]) -> str:
             in_the_way.append(("key", busy))
     # All gates are looked at before anybody steps back: a place is only taken by who can use it.
     for why, busy in in_the_way:
-        if busy[1] != PENDING or busy[2] <= rank:
+        before = busy[2] <= rank if ahead_but_of is None else busy[0] in ahead_but_of
+        if busy[1] != PENDING or before:
             return _block(tx, seq, why)
     for why, busy in in_the_way:
         if not _step_back(tx, busy, why, freed):

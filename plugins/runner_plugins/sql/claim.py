@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runner.model import Claim
-from runner.statuses import HELD
+from runner.statuses import BLOCKED, HELD
 from runner_plugins.sql import rows
-from runner_plugins.sql.admit import hide_unit, show_unit
+from runner_plugins.sql.admit import admit, hide_unit, show_unit
 from runner_plugins.sql.rows import dump, note
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ LIMITS = "SELECT name, most FROM limits WHERE project = :project ORDER BY name{l
 HELD_TYPE = "SELECT count(*) FROM claims WHERE project = :project AND type = :name"
 HELD_ACCOUNT = "SELECT count(*) FROM claims WHERE project = :project AND account = :name"
 ONLY = "SELECT seq FROM tasks WHERE id IN @ids AND status = 'pending' ORDER BY rank, seq LIMIT :limit{skip}"
+ONLY_FITTING = """SELECT seq FROM tasks WHERE id IN @ids AND lane IN @lanes AND status = 'pending'
+    ORDER BY rank, seq LIMIT :limit{skip}"""
+BEHIND = """SELECT seq, status FROM tasks WHERE id IN @ids AND (status = 'pending' OR status = 'blocked' AND
+    blocked_by IN ('key', 'unit')) ORDER BY rank, seq"""
 TAKE = f"""UPDATE tasks SET status = 'claimed', epoch = epoch + 1, cancel = 0, blocked_by = NULL
     WHERE seq = :seq RETURNING {rows.COLUMNS}"""
 HOLD = """INSERT INTO claims (id, epoch, worker, machine, host, project, type, account, lease_until, lease, boot, since)
@@ -54,14 +58,16 @@ class Limits:
 
 
 def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
-    """Take up to `op.limit` tasks."""
+    """Take up to `op.limit` tasks. `only` alone names tasks whatever they need; with `lanes`, of those that fit."""
     if op.limit <= 0:
         return []
-    if op.only:
+    if op.only and op.lanes is None:
         named = tx.all(ONLY, ids=list(op.only), limit=op.limit)
         return [_take(tx, op, seq, Limits(tx, op.worker.project)) for (seq,) in named]
+    if op.only:
+        _bring_forward(tx, op)
     lanes = _eligible(tx, op)
-    at_once = tx.take(op, lanes) if lanes else None
+    at_once = tx.take(op, lanes) if lanes and not op.only else None
     if at_once is not None:
         return [_claimed(op, row) for row in at_once]
     lanes = _eligible(tx, op)
@@ -76,11 +82,26 @@ def claim(tx: Tx, op: ClaimTasks) -> list[Claim]:
             lanes = [lane for lane in lanes if limits.room(lane)]
         # With limits, one at a time: each may close lanes for the next.
         want = 1 if limits.left else op.limit - len(taken)
-        picked = tx.pick([lane.id for lane in lanes], want)
+        picked = _pick(tx, op, [lane.id for lane in lanes], want)
         taken += [_take(tx, op, seq, limits) for seq in picked]
         if len(picked) < want:
             break
     return taken
+
+
+def _bring_forward(tx: Tx, op: ClaimTasks) -> None:
+    """Wanted tasks that wait behind others of their unit or limit key, which nobody wants here, go before those."""
+    found = tx.all(BEHIND, ids=list(op.only))
+    wanted = frozenset(seq for seq, _ in found)
+    for seq, status in found:
+        if status == BLOCKED:
+            admit(tx, seq, wanted)
+
+
+def _pick(tx: Tx, op: ClaimTasks, lanes: list[int], want: int) -> list[int]:
+    if not op.only:
+        return tx.pick(lanes, want)
+    return [seq for (seq,) in tx.all(ONLY_FITTING, ids=list(op.only), lanes=lanes, limit=want)]
 
 
 def _eligible(tx: Tx, op: ClaimTasks) -> list[Lane]:

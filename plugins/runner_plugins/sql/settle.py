@@ -46,8 +46,9 @@ def settle(tx: Tx, op: Settle, held: Held) -> str:
     not_before = None
     if status == SCHEDULED:
         not_before = op.retry_at or tx.clock()[1] + _PARKED_SECONDS
-        if held.account:
-            tx.post(PARK, project=held.project, name=held.account, until=not_before, reason=op.outcome)
+        account = op.account or held.account
+        if account:
+            tx.post(PARK, project=held.project, name=account, until=not_before, reason=op.outcome)
     tx.post(
         END,
         seq=held.seq,

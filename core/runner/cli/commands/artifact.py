@@ -13,11 +13,13 @@ import click
 from runner import times
 from runner.cli.output import size
 from runner.cli.taskview import artifact_json
+from runner.cli.transferbar import TransferBar
 from runner.errors import Conflict, LostClaim, NotFound, UsageError
 from runner.ids import new_id
 from runner.model import Artifact, Claim
 from runner.store import REFUSED, PutArtifact
 from runner.tasknames import find_task
+from runner.transfer import WatchedStore
 from runner.who import submitter
 
 if TYPE_CHECKING:
@@ -71,7 +73,9 @@ def upload(inv: Invocation, file: Path, name: str | None, type: str, work_unit: 
         task=owner.id if owner else None,
         by=submitter(),
     )
-    kept = app.hook.upload_artifact(artifact=wanted, source=file, store=app.artifact_store, context=None)
+    with TransferBar(inv, wanted.name, file.stat().st_size) as bar:
+        watched = WatchedStore(app.artifact_store, bar)
+        kept = app.hook.upload_artifact(artifact=wanted, source=file, store=watched, context=None)
     if kept is None:
         raise UsageError("no plugin stores artifacts", "see: runner plugins")
     result = store.commit([PutArtifact(artifact=kept, fence=fence)], request_id=new_id(16))[0]
@@ -92,14 +96,14 @@ def upload(inv: Invocation, file: Path, name: str | None, type: str, work_unit: 
 @click.pass_obj
 def download(inv: Invocation, ref: str, output: str | None) -> None:
     """Get an artifact back; its digest is checked."""
-    from runner.artifacts import CHUNK, fetch  # here: listing must not pay for it
+    from runner.artifacts import CHUNK  # here: listing must not pay for it
 
     app = inv.app()
     artifact = find_artifact(inv.store(), ref, app.project_id)
     if output == "-":
         target = app.project.prepare() / f"download-{new_id()}"
         try:
-            fetch(app.artifact_store, artifact, target)
+            _fetch(inv, artifact, target)
             with open(target, "rb") as file:
                 while data := file.read(CHUNK):
                     sys.stdout.buffer.write(data)
@@ -112,11 +116,18 @@ def download(inv: Invocation, ref: str, output: str | None) -> None:
         target = target / artifact.name.rpartition("/")[2]
     elif output is None and target.exists():
         raise Conflict(f"{target} is there already", f"name another file, or it, with --output {target}")
-    fetch(app.artifact_store, artifact, target)
+    _fetch(inv, artifact, target)
     inv.emit(
         {**artifact_json(artifact), "path": str(target.absolute())},
         lambda: inv.line(f"{target} ({size(artifact.size)}, sha256 {artifact.sha256})"),
     )
+
+
+def _fetch(inv: Invocation, artifact: Artifact, target: Path) -> None:
+    from runner.artifacts import fetch  # here: listing must not pay for it
+
+    with TransferBar(inv, artifact.name, artifact.size) as bar:
+        fetch(WatchedStore(inv.app().artifact_store, bar), artifact, target)
 
 
 @command.command(

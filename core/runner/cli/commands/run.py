@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.taskview import task_json
+from runner.cli.watched import watched
 from runner.errors import RunnerError
 from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, NEEDS_HUMAN, PENDING
 from runner.takers import HERE_ONLY
@@ -49,18 +50,22 @@ def command(inv: Invocation, agent: str, prompt: tuple[str, ...], model: str | N
     wanted = request({"type": "agent_run", "expects": "answer", "attempts": 1, **asked})
     task = _here(Submission(app, Path.cwd()).prepare([wanted])[0].task)
     app.store.commit([SubmitTasks(tasks=(task,))])
-    work = Work(
-        app,
-        mode="once",
-        machine=machine_name(app, None),
-        types=(),
-        slots=1,
-        talk=inv.talk if inv.verbose else lambda text: None,
-        ended=lambda ended: None,
-        only=(task.id,),
-    )
     try:
-        work.run()
+        with watched(inv, None) as view:
+            work = Work(
+                app,
+                mode="once",
+                machine=machine_name(app, None),
+                types=(),
+                slots=1,
+                talk=inv.talk if inv.verbose else lambda text: None,
+                began=view and view.began,
+                ended=lambda ended: None,
+                only=(task.id,),
+            )
+            if view is not None:
+                view.follow(work.progress)
+            work.run()
     finally:
         _give_up(app, task.id)
     raise SystemExit(_answer(inv, app, task.id))

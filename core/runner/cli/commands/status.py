@@ -11,6 +11,7 @@ from runner import statuses, times, why
 from runner.app import hide_password
 from runner.cli import taskview
 from runner.cli.taskview import put
+from runner.fleet import Known, Standing, known_machines, standings
 from runner.live import is_live
 from runner.store.contract import TaskFilter
 from runner.tasknames import find_task
@@ -18,9 +19,13 @@ from runner.tasknames import find_task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runner.app import App
     from runner.cli.invocation import Invocation
     from runner.model import JSON, Task, Worker
     from runner.store import Store
+
+_LATEST = 300
+"""Finished tasks that the numbers of machines are taken from: enough to know who does what, and quick to read."""
 
 
 @click.command(
@@ -29,7 +34,10 @@ if TYPE_CHECKING:
 @click.argument("id", metavar="[ID]", required=False)
 @click.pass_obj
 def command(inv: Invocation, id: str | None) -> None:
-    """Show the health of store and workers, how many tasks are where, and what runs now. With an ID: that task."""
+    """Show the health of store and workers, how many tasks are where, and what runs now. With an ID: that task.
+
+    Of each machine: how many of the latest finished tasks it did, and the agent that did most of them.
+    """
     if id is not None:
         _one(inv, find_task(inv.store(), id, inv.app().project_id))
         return
@@ -40,6 +48,7 @@ def command(inv: Invocation, id: str | None) -> None:
     workers = [(worker, is_live(worker)) for worker in store.queue.workers() if worker.project in ("", scope)]
     active = store.queue.find(TaskFilter(statuses=tuple(statuses.HELD), project=scope, limit=100))
     parked = _parked(store, scope)
+    machines = _machines(inv.app(), [worker for worker, _ in workers])
     now = time.time()
     value = {
         "store": {"url": hide_password(store.url), "ok": True, "answer_ms": round(took * 1000, 2)},
@@ -48,10 +57,31 @@ def command(inv: Invocation, id: str | None) -> None:
         "workers_total": len(workers),
         "parked": [_account_json(account, command) for account, command in parked],
         "workers": [taskview.worker_json(worker, live) for worker, live in workers],
+        "machines": [_machine_json(known, one) for known, one in machines],
         "counts": counts,
         "active": taskview.tasks_json(store, active, now) if inv.format != "text" else [],
     }
-    inv.emit(value, lambda: _text(inv, value, workers, parked, active, now))
+    inv.emit(value, lambda: _text(inv, value, workers, parked, machines, active, now))
+
+
+def _machines(app: App, workers: Sequence[Worker]) -> list[tuple[Known, Standing]]:
+    """Each machine that is declared, has a worker or did something, with what it did of the latest tasks."""
+    ended = TaskFilter((statuses.DONE, statuses.FAILED), app.project_id, limit=_LATEST)
+    did = standings(app.config, app.store.queue.find(ended))
+    known = known_machines(app.config, workers)
+    gone = [Known(name) for name in did if name not in {one.name for one in known}]
+    return [(one, did.get(one.name, Standing())) for one in (*known, *gone)]
+
+
+def _machine_json(known: Known, standing: Standing) -> JSON:
+    return {
+        "name": known.name,
+        "online": bool(known.online),
+        "done": standing.done,
+        "failed": standing.failed,
+        "top_agent": standing.top_agent,
+        "agents": dict(sorted(standing.agents.items())),
+    }
 
 
 def _parked(store: Store, project: str) -> list[tuple[JSON, str]]:
@@ -78,6 +108,7 @@ def _text(
     value: dict[str, Any],
     workers: Sequence[tuple[Worker, bool]],
     parked: Sequence[tuple[JSON, str]],
+    machines: Sequence[tuple[Known, Standing]],
     active: Sequence[Task],
     now: float,
 ) -> None:
@@ -93,6 +124,10 @@ def _text(
         put(inv, f"parked   account '{account['id']}' until {until}: {why.parked_words(account['reason'])}")
         if command:
             put(inv, f"           {command}")
+    if machines:
+        inv.line("\nMachines")
+        standing = [(k.name, "on" if k.online else "off", s.done, s.failed, s.top_agent or "") for k, s in machines]
+        inv.table(("MACHINE", "STATE", "DONE", "FAILED", "TOP AGENT"), standing)
     if active:
         since = {task.id: _since(inv.store(), task) for task in active}
         inv.line("\nRunning now")

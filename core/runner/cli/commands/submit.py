@@ -59,6 +59,8 @@ _MANY = 500
 @click.option("--silence", metavar="T", help="End an attempt that prints nothing for so long.")
 @click.option("--attempts", metavar="N", type=int, help="Attempts before it fails or asks a person.")
 @click.option("--repairs", metavar="N", type=int, help="Repairs of red checks in one attempt.")
+@click.option("--repair-agent", metavar="A", help="The agent that repairs red checks (default: the task's own).")
+@click.option("--no-default-checks", is_flag=True, help="Without the checks that the configuration gives to the type.")
 @click.option("--model", metavar="M", help="The agent's model.")
 @click.option("--cwd", metavar="DIR", help="Where it works (default: the project).")
 @click.option("--hold", is_flag=True, help="Put it into planning; `runner retry ID` queues it.")
@@ -115,6 +117,8 @@ def _values(given: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, as the fields of a request."""
     # By identity: a 0 that was given equals False, and is an answer all the same.
     values = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
+    if values.pop("no_default_checks", False):
+        values["default_checks"] = False
     if "prompt" in values and values["prompt"] == "-":
         values["prompt"] = _stdin("the prompt")
     if "payload" in values:

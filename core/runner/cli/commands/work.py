@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runner.cli.drained import Reports
 from runner.cli.output import clean
+from runner.cli.selection import choose, show
 from runner.cli.watched import watched
 from runner.errors import UsageError
 from runner.statuses import BLOCKED, DONE, NEEDS_HUMAN, PENDING, PLANNING, SCHEDULED
@@ -20,7 +22,13 @@ WAITING = (BLOCKED, SCHEDULED, PENDING)
 
 
 @click.command(
-    epilog="Examples:\n\n\b\n  runner work --drain\n  runner work --loop --slots 4 --machine build-box",
+    epilog=(
+        "Examples:\n\n\b\n"
+        "  runner work --drain\n"
+        "  runner work --loop --slots 4 --machine build-box\n"
+        "  runner work --drain -k 'run_script and not slow' --durations 5 --junit report.xml\n"
+        "  runner work --lf --dry-run\n"
+    ),
 )
 @click.option("--once", "mode", flag_value="once", help="Run one task, if there is one, and end.")
 @click.option("--drain", "mode", flag_value="drain", help="Run until nothing is left to run, and end (the default).")
@@ -29,11 +37,32 @@ WAITING = (BLOCKED, SCHEDULED, PENDING)
 @click.option("--machine", metavar="NAME", help="This machine's name (default: RUNNER_DEVICE_ID or the host's).")
 @click.option("--types", metavar="T,T", help="Only tasks of these types.")
 @click.option("--live/--no-live", default=None, help="Show what each slot does (default: on a terminal).")
+@click.option("-k", "keyword", metavar="EXPR", help="Only tasks that match: words with and, or, not, ( ).")
+@click.option(
+    "--lf", "--last-failed", "last_failed", is_flag=True, help="Queue the tasks that failed again; only those."
+)
+@click.option("--dry-run", "--collect-only", "dry_run", is_flag=True, help="List what would be taken; run nothing.")
+@click.option("--junit", metavar="FILE", help="Write what became of the tasks as JUnit XML.")
+@click.option("--durations", metavar="N", type=click.IntRange(min=0), help="Show the N slowest tasks (0: all).")
 @click.pass_obj
 def command(
-    inv: Invocation, mode: str | None, slots: int | None, machine: str | None, types: str | None, live: bool | None
+    inv: Invocation,
+    mode: str | None,
+    slots: int | None,
+    machine: str | None,
+    types: str | None,
+    live: bool | None,
+    keyword: str | None,
+    last_failed: bool,
+    dry_run: bool,
+    junit: str | None,
+    durations: int | None,
 ) -> None:
     """Take tasks from the queue and run them.
+
+    EXPR of -k is made of words that occur, in any case, in a task's id, type, agent, machine, work unit, key,
+    prompt or script; quote a word that has spaces. Tasks that do not match are left for others. --lf takes the
+    tasks that are failed, or wait for a person after red checks, a crash, a time limit or nothing done.
 
     Exit code of --once and --drain: 1 if a task failed, else 3 if one needs a person, else 0; of --loop: 0.
     The first Ctrl-C finishes what runs, the second ends it and hands it back to the queue.
@@ -41,9 +70,23 @@ def command(
     from runner.offers import machine_name
     from runner.worker.work import Work
 
+    if mode == "loop" and (junit is not None or durations is not None or last_failed):
+        raise UsageError("--junit, --durations and --lf belong to work that ends", "use --drain or --once")
     app = inv.app(code=True)
+    selection = choose(app, keyword, _words(types), last_failed=last_failed, dry_run=dry_run)
+    if dry_run:
+        show(inv, selection)
+        return
     report = Report(inv)
-    with watched(inv, live) as view:
+    reports = Reports(inv, app, selection, junit, durations)
+    if last_failed:
+        inv.talk(selection.queue_again())
+
+    def ended(one: Ended) -> None:
+        reports.ended(one)
+        report.ended(one)
+
+    with reports, watched(inv, live) as view:
         work = Work(
             app,
             mode=mode or "drain",
@@ -52,7 +95,7 @@ def command(
             slots=slots or _configured(app, machine_name(app, machine)),
             talk=inv.talk,
             began=view and view.began,
-            ended=report.ended,
+            ended=ended,
         )
         if view is not None:
             view.follow(work.progress, lambda: work.counts, lambda: _waiting(app))

@@ -54,6 +54,29 @@ class ClaimTests(StoreTests):
         assert claim(store, hire(store, "w2")) == []
         assert claim(store, hire(store, "w1")) == []
 
+    def test_of_named_tasks_and_lanes_only_what_fits_the_worker_is_taken(self, store: Store) -> None:
+        far, near, other = add(store, machine="elsewhere"), add(store), add(store)
+        worker = hire(store)
+        lanes = tuple(lane.id for lane in store.queue.lanes())
+        held = claim(store, worker, limit=9, lanes=lanes, only=(far, near))
+        assert keys(held) == [near]
+        assert [status(store, id) for id in (far, other)] == ["pending", "pending"]
+        assert keys(claim(store, worker, limit=9, only=(far,))) == [far]
+
+    def test_a_named_task_goes_before_one_of_its_gate_that_is_not_named(self, store: Store) -> None:
+        for gate in ({"limit_key": "one"}, {"unit": "u1"}):
+            first, second, third = (add(store, **gate) for _ in range(3))
+            worker = hire(store)
+            lanes = tuple(lane.id for lane in store.queue.lanes())
+            [held] = claim(store, worker, limit=9, lanes=lanes, only=(second, third))
+            assert held.key == second
+            assert claim(store, worker, limit=9, lanes=lanes, only=(second, third, first)) == []
+            settle(store, held)
+            [held] = claim(store, worker, limit=9, lanes=lanes, only=(third,))
+            assert held.key == third
+            settle(store, held)
+            assert take(store, worker).key == first
+
     def test_a_claim_takes_no_more_than_its_limit_and_no_more_than_there_is(self, store: Store) -> None:
         submit(store, *(new_task() for _ in range(5)))
         worker = hire(store)
