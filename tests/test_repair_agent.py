@@ -93,6 +93,21 @@ def test_a_red_script_is_mended_by_an_agent_and_run_again(broken: Path, runner: 
     assert "a + b" in git(broken, "show", f"runner/{id}:calc.py")
 
 
+@pytest.mark.parametrize("edit", ["[[write: check.sh <<exit 0]]", "[[write: test_calc.py <<pass]]"])
+def test_who_mends_a_script_may_not_edit_what_it_runs(broken: Path, runner: Runner, edit: str) -> None:
+    (broken / "check.sh").write_text("python3 -m unittest -q\n")
+    (broken / "hint.txt").write_text(f"{edit}\n")
+    git(broken, "add", "-A")
+    git(broken, "commit", "-q", "-m", "A script")
+    payload = json.dumps({"script": "cat hint.txt; sh check.sh"})
+    id = submit(runner, "--type", "run_script", "--payload", payload, "--repair-agent", "fixer")
+    assert runner("work", "--drain").code == 3
+    task = show(runner, id)
+    assert (task["status"], task["outcome"]) == ("needs_human", "check_failed")
+    assert "the gate was edited" in task["question"]
+    assert attempts(runner, id) == [(None, "check_failed", False), ("fixer", "check_failed", True)]
+
+
 def test_a_script_that_stays_red_asks_a_person_when_repairs_are_used_up(broken: Path, runner: Runner) -> None:
     payload = json.dumps({"script": "exit 7"})
     words = ("--repair-agent", "fixer", "--repairs", "1")
