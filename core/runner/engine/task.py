@@ -17,7 +17,7 @@ from runner import artifacts
 from runner.engine import evidence, folders, prints, step, verify
 from runner.engine.context import Stop, TaskContext
 from runner.engine.guard import Guard
-from runner.engine.plan import MAIN, contract_env, step_of
+from runner.engine.plan import MAIN, contract_env, repairs_spent, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
 from runner.engine.workplace import Workplace, WorkspaceUnavailable
@@ -148,12 +148,13 @@ class TaskRun:
         self._place = Workplace.open(self._app, self._claim, self._app.types[self.task.type].workplace, previous)
         self._seals = [self._step_seal(node, previous)]
         todo, repairs, last = node, 0, None
+        spent = repairs_spent(previous, self.task.attempts)
         while True:
             tried = self._attempt(todo, previous, last, repairs)
             outcome = tried.outcome = self._judge(node, tried)
             if outcome != "check_failed":
                 return tried, outcome
-            decision = self._repair(node, tried, repairs)
+            decision = self._repair(node, tried, spent + repairs)
             if decision.action not in ("agent", "rerun"):
                 self._block(node, tried)
                 return tried, "check_failed" if decision.action == "fail" else "held"
