@@ -40,7 +40,7 @@ check: $(VENV)/.dev docs ## format, lint, types, documentation
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev ## build the documentation into site/
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 soak: $(VENV)/.dev ## the long variants of the fault tests
 	$(BIN)/python -m pytest -n 1 -m soak --timeout 3600
