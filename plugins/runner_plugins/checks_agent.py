@@ -16,7 +16,7 @@ from runner_plugins.gate_process import log_name
 
 if TYPE_CHECKING:
     from runner.agents import Summary
-    from runner.model import Agent, Check, Context, Step, StepResult
+    from runner.model import Agent, Check, Context, Permission, Step, StepResult
 
 TIMEOUT: Final = 900.0
 """Seconds for one answer, when the check does not say."""
@@ -110,7 +110,7 @@ def _answer(
     agent: Agent, prompt: str, given: dict[str, Any], check: Check, step: Step, context: Context
 ) -> tuple[Summary, str, str]:
     """One prompt → what it said, why that is no answer ("" when it is one), and its log."""
-    permission = "read-only" if "read-only" in agent.permissions else None
+    permission: Permission | None = "read-only" if "read-only" in agent.permissions else None
     launch = plan(
         agent, prompt=prompt, cwd=context.workspace, env=context.env, model=given.get("model"), permission=permission
     )
@@ -118,6 +118,10 @@ def _answer(
     reader = make_reader(agent)
     if program is None:
         return reader.summary(), f"the program '{agent.program}' is not on this machine's PATH", ""
+
+    def take(data: bytes) -> None:
+        reader.feed(data)  # what it sums up is asked for at the end
+
     done = context.process(
         [program, *launch.argv[1:]],
         env=launch.env,
@@ -125,7 +129,7 @@ def _answer(
         timeout=float(given.get("timeout") or TIMEOUT),
         silence=agent.silence,
         name=log_name(check, step, context),
-        on_output=reader.feed,
+        on_output=take,
     )
     reader.close()
     summary = reader.summary()

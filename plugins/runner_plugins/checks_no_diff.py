@@ -59,9 +59,11 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
     if isinstance(changed, str):
         return Verdict(False, f"git can't say what changed: {changed}", {"base": context.base})
     if given["paths"]:
-        changed = set(filter(matcher(given["paths"]), changed))
+        named = matcher(given["paths"])
+        changed = {path for path in changed if named(path)}
     if given["except"]:
-        changed -= set(filter(matcher(given["except"]), changed))
+        free = matcher(given["except"])
+        changed = {path for path in changed if not free(path)}
     evidence = {"base": context.base, "count": len(changed), "changed": sorted(changed)[:50]}
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
