@@ -12,6 +12,7 @@ from runner.agents import make_reader, outcome, plan
 from runner.errors import CheckHeld
 from runner.logtext import tail
 from runner.model import CheckSpec, Verdict
+from runner_plugins.check_values import mapping_of
 from runner_plugins.gate_process import log_name
 
 if TYPE_CHECKING:
@@ -50,20 +51,7 @@ def register_checks() -> dict[str, CheckSpec]:
 
 def parse(value: Any) -> dict[str, Any]:
     """An agent's name, or a mapping: `agent`, `prompt` (what to look at besides), `model`, `timeout` (seconds)."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("{"):
-            try:
-                value = json.loads(text)
-            except ValueError as error:
-                raise ValueError(f"not JSON: {error}") from None
-        else:
-            value = {"agent": text}
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is neither an agent's name nor a mapping")
-    for key in value:
-        if key not in _KEYS:
-            raise ValueError(f"'{key}' is not known here; known: {', '.join(_KEYS)}")
+    value = mapping_of(value, _KEYS, "agent")
     for key in ("agent", "prompt", "model"):
         if key in value and (not isinstance(value[key], str) or not value[key].strip()):
             raise ValueError(f"'{key}' must be text")
@@ -72,7 +60,7 @@ def parse(value: Any) -> dict[str, Any]:
         raise ValueError("'timeout' must be seconds, more than 0")
     if "agent" not in value:
         raise ValueError("'agent' is missing: who is to review?")
-    return value
+    return dict(value)
 
 
 @hookimpl
