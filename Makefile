@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test check soak bench format clean
+.PHONY: help demo test check docs soak bench format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -34,10 +34,13 @@ demo: $(VENV)/.runner ## a real repository, tasks through the queue, a worker, c
 test: $(VENV)/.dev ## the tests
 	$(BIN)/python -m pytest -n $(JOBS)
 
-check: $(VENV)/.dev ## format, lint, types
+check: $(VENV)/.dev docs ## format, lint, types, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 soak: $(VENV)/.dev ## the long variants of the fault tests
 	$(BIN)/python -m pytest -n 1 -m soak --timeout 3600

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Any
 
 from runner import hookimpl
 from runner.lazymodel import LazyModel
-from runner.logtext import OUTPUT_LIMIT, last_line, whole
-from runner.model import Check, StepResult
+from runner.model import Check
+from runner.toolchain import ended
 
 if TYPE_CHECKING:
-    from runner.model import Context, ProcessResult, Step
+    from runner.model import Context, Step, StepResult
 
 TIMEOUT = 120.0
 """Seconds, when neither the payload nor the task's policy says otherwise."""
@@ -74,35 +73,4 @@ def run_step(step: Step, context: Context) -> StepResult:
         limit = TIMEOUT
     added = step.payload.get("env")
     done = context.process(argv, env={**context.env, **added} if added else None, timeout=limit)
-    return _result(done, limit or step.policy.timeout)
-
-
-def _result(done: ProcessResult, limit: float | None) -> StepResult:
-    evidence: dict[str, Any] = {}
-    output = whole(done.stdout)
-    if output is None:
-        evidence |= {"output_path": str(done.stdout), "output_bytes": done.stdout_bytes}
-        output = f"(the output has {done.stdout_bytes} bytes, more than {OUTPUT_LIMIT}: {done.stdout})"
-    if done.survivors:
-        evidence["ended_processes"] = done.survivors
-    outcome = "ok"
-    if done.limit in ("timeout", "stalled"):
-        outcome = done.limit
-        words = {
-            "timeout": f"took longer than {limit:g} s" if limit else "took too long",
-            "stalled": "was silent too long",
-        }
-        evidence["error"] = f"the script {words[done.limit]} and was ended"
-    elif done.exit_code < 0:
-        outcome = "crashed"
-        evidence["error"] = f"the script was ended by {_signal(-done.exit_code)}"
-    elif done.exit_code > 0:
-        evidence["stderr"] = last_line(done.stderr)
-    return StepResult(outcome, output, done.exit_code, evidence)
-
-
-def _signal(number: int) -> str:
-    try:
-        return f"signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"
+    return ended(done, "the script", limit or step.policy.timeout)

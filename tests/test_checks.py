@@ -318,7 +318,7 @@ def test_without_a_repository_or_with_a_wrong_base_it_is_red_with_the_reason(kit
         (checks_file_exists, [], "a path"),
         (checks_output_contains, 5, "a text"),
         (checks_output_contains, [""], "a text"),
-        (checks_git_changed, 5, "neither a glob"),
+        (checks_git_changed, 5, "neither text nor a mapping"),
         (checks_git_changed, {"path": "x"}, "'path' is not known"),
         (checks_git_changed, {"untracked": "no"}, "true or false"),
         (checks_git_changed, "{x", "not JSON"),

@@ -125,25 +125,24 @@ def test_what_machines_yaml_says_of_this_machine_is_compared(project: Path, runn
 
 
 def test_what_a_killed_keeper_left_is_told_and_not_touched(project: Path, runner: Runner, tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+    bench, nap = Bench(tmp_path), f"66.{os.getpid()}"
     pid, start = bench.keeper.identity
     os.kill(pid, signal.SIGKILL)
     assert until(lambda: not bench.keeper.alive)
     env = {**os.environ, "RUNNER_KEEPER": f"{pid}:{start}"}
-    for _ in range(10):
-        # A worker of another test may sweep it away before we look: that is what workers are for.
-        child = os.posix_spawn("/bin/sleep", ["sleep", "88.061"], env)
+    seen: list[tuple[str, bool]] = []
+    while ("warning", True) not in seen and len(seen) < 20:
+        # A worker of another test may sweep it away before we look, or right after: that is what workers are for.
+        child = os.posix_spawn("/bin/sleep", ["sleep", nap], env)
         try:
             [item] = found(runner("doctor", "--format", "json"), "processes")
-            if str(child) in item["text"]:
-                break
+            named = str(child) in item["text"]
+            seen.append((item["state"] if named else "swept", bool(running(nap))))
         finally:
-            untouched = running("88.061")
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-    assert item["state"] == "warning"
-    assert untouched
     bench.keeper.close()
+    assert ("warning", True) in seen, seen
 
 
 def test_the_table_ends_with_what_to_fix(project: Path, runner: Runner) -> None:

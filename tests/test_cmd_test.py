@@ -17,6 +17,9 @@ from tests.keeping import running, until
 if TYPE_CHECKING:
     from tests.conftest import Ended
 
+NAP = f"88.{os.getpid()}"
+"""Seconds of sleep that no other process of the tests asks for."""
+
 CHECKS = ["installed", "version", "logged_in", "answers", "writes", "resumes"]
 
 PROGRAM = r"""#!/bin/sh
@@ -39,9 +42,9 @@ GOOD = {
 AGENTS: dict[str, dict[str, str]] = {
     "good": {},
     "noversion": {"version": "echo broken node >&2; exit 3"},
-    "slowversion": {"version": "sleep 88.041"},
+    "slowversion": {"version": f"sleep {NAP}1"},
     "loggedout": {"answer": 'echo "error: 401 invalid api key" >&2; exit 1'},
-    "hangs": {"answer": "sleep 88.042"},
+    "hangs": {"answer": f"sleep {NAP}2"},
     "mute": {"answer": "true"},
     "chats": {"answer": 'echo "How can I help?"'},
     "nowrite": {"write": 'echo "I have written the file."'},
@@ -125,7 +128,7 @@ def test_what_is_wrong_is_told_with_its_fix_and_what_follows_is_not_tried(
     assert says in row["text"]
     assert fix in row["fix"]
     assert {row["state"] for row in item["checks"][CHECKS.index(failed) + 1 :]} <= {"skipped"}
-    assert not running("88.04")
+    assert not running(NAP)
 
 
 def test_what_an_agent_has_not_is_no_failure(fleet: Path, runner: Runner) -> None:
@@ -179,10 +182,9 @@ def test_agents_are_tested_side_by_side(fleet: Path, runner: Runner) -> None:
 
 def test_ctrl_c_leaves_no_process(fleet: Path, runner: Runner) -> None:
     with runner.start("test", "hangs", "good") as process:
-        assert until(lambda: running("88.042"))
+        assert until(lambda: running(f"{NAP}2"))
         process.send_signal(signal.SIGINT)
         _, talk = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in talk
-    assert not running("88.042")
-    assert not running("test-hangs")
+    assert not running(f"{NAP}2")

@@ -1,6 +1,5 @@
 """lint: the linters that the repository is for, and what they find."""
 
-
 from __future__ import annotations
 
 import json

@@ -20,7 +20,7 @@ from runner.testing.agent import fake_cli
 from runner.testing.context import StepContext
 from tests.conftest import Runner
 
-HERE = Path("/work")
+HERE = Path("/here")
 
 
 def env_of(values: dict[str, str], env: dict[str, str], **given: Any) -> dict[str, str]:
@@ -40,7 +40,7 @@ def env_of(values: dict[str, str], env: dict[str, str], **given: Any) -> dict[st
         ("$${KEY}", "${KEY}"),
         ("$KEY $$ {KEY} ${} ${1} ${KEY", "$KEY $$ {KEY} ${} ${1} ${KEY"),
         ("${ODD}", "${KEY} {cwd}"),
-        ("{cwd}/{model}", "/work/big"),
+        ("{cwd}/{model}", "/here/big"),
     ],
 )
 def test_a_variable_is_made_of_what_the_runner_has(value: str, wanted: str) -> None:
@@ -90,7 +90,7 @@ def test_the_session_can_be_told_in_a_variable() -> None:
 
 def test_the_directory_is_filled_in_anywhere() -> None:
     agent = Agent("a", "prog", argv=("-C", "{cwd}", "--log={cwd}/x"), permissions={"edit": ()})
-    assert plan(agent, prompt="p", cwd=HERE, env={}).argv == ("prog", "-C", "/work", "--log=/work/x")
+    assert plan(agent, prompt="p", cwd=HERE, env={}).argv == ("prog", "-C", "/here", "--log=/here/x")
 
 
 def test_a_person_is_asked_for_a_key_that_is_missing_and_nothing_is_run(tmp_path: Path) -> None:

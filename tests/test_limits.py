@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.keeping import Bench, running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NAP = f"77.{os.getpid()}"
 BUSY = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
 
 
@@ -102,7 +104,7 @@ def team(project: Path, tmp_path: Path) -> Path:
     """A project with agents that hang, compile, never begin, and never stop."""
     bin = tmp_path / "bin"
     bin.mkdir()
-    script(bin / "quiet", "echo hello; sleep 77.031")
+    script(bin / "quiet", f"echo hello; sleep {NAP}")
     script(bin / "builder", f'"{sys.executable}" -c "{BUSY.format(4)}"; echo built')
     script(bin / "dumb", f'exec "{sys.executable}" -c "{BUSY.format(60)}"')
     script(bin / "chatter", "exec yes")
@@ -130,7 +132,7 @@ def test_an_agent_that_reaches_a_limit_ends_with_it_and_leaves_nothing(
     assert sentence in task["result"]["error"]
     assert sentence in runner.ok("why", id).stdout
     assert time.monotonic() - began < 30
-    assert not running("77.031")
+    assert not running(NAP)
 
 
 def test_an_agent_whose_child_works_in_silence_is_left_to_work(team: Path, runner: Runner) -> None:

@@ -93,6 +93,21 @@ def test_a_red_script_is_mended_by_an_agent_and_run_again(broken: Path, runner: 
     assert "a + b" in git(broken, "show", f"runner/{id}:calc.py")
 
 
+@pytest.mark.parametrize("edit", ["[[write: check.sh <<exit 0]]", "[[write: test_calc.py <<pass]]"])
+def test_who_mends_a_script_may_not_edit_what_it_runs(broken: Path, runner: Runner, edit: str) -> None:
+    (broken / "check.sh").write_text("python3 -m unittest -q\n")
+    (broken / "hint.txt").write_text(f"{edit}\n")
+    git(broken, "add", "-A")
+    git(broken, "commit", "-q", "-m", "A script")
+    payload = json.dumps({"script": "cat hint.txt; sh check.sh"})
+    id = submit(runner, "--type", "run_script", "--payload", payload, "--repair-agent", "fixer")
+    assert runner("work", "--drain").code == 3
+    task = show(runner, id)
+    assert (task["status"], task["outcome"]) == ("needs_human", "check_failed")
+    assert "the gate was edited" in task["question"]
+    assert attempts(runner, id) == [(None, "check_failed", False), ("fixer", "check_failed", True)]
+
+
 def test_a_script_that_stays_red_asks_a_person_when_repairs_are_used_up(broken: Path, runner: Runner) -> None:
     payload = json.dumps({"script": "exit 7"})
     words = ("--repair-agent", "fixer", "--repairs", "1")
@@ -171,3 +186,35 @@ def test_a_wrong_section_is_told_with_its_line(broken: Path, runner: Runner, lin
     wrong = runner("submit", "--agent", "script", "x")
     assert wrong.code == 2
     assert said in wrong.stderr
+
+
+def test_a_retry_goes_on_counting_repairs_and_a_person_begins_anew() -> None:
+    from runner.engine.plan import repairs_spent
+    from runner.model import Attempt
+
+    def tried(*ends: tuple[int, str | None, bool]) -> list[Attempt]:
+        return [
+            Attempt("t", "main", n, epoch, "a", "w", 0.0, 1.0, outcome, None, None, repair)
+            for n, (epoch, outcome, repair) in enumerate(ends, 1)
+        ]
+
+    crashed = tried((1, "check_failed", False), (1, "check_failed", True), (1, "crashed", True))
+    assert repairs_spent([], 0) == 0
+    assert repairs_spent(crashed, 1) == 2
+    assert repairs_spent(crashed, 0) == 0
+    held = tried((1, "check_failed", False), (1, "check_failed", True))
+    assert repairs_spent(held, 0) == 0
+    limited = tried((1, "check_failed", False), (1, "check_failed", True), (1, "rate_limited", True))
+    assert repairs_spent(limited, 0) == 1
+    assert (
+        repairs_spent([*held, *tried((2, "lost_claim", True), (3, "check_failed", True), (3, "no_op", True))], 1) == 2
+    )
+
+
+def test_attempts_and_repairs_together_have_an_end(broken: Path, runner: Runner) -> None:
+    """Red, repaired without success, crashed, tried again: at most one and the retries and the repairs."""
+    prompt = "[[on-first: [[append: calc.py <<#]] ]] [[on-repair: [[crash]] ]] [[append: calc.py <<#]]"
+    words = ("--agent", "script", "--attempts", "3", "--repairs", "1", "--check", "command: python3 -m unittest -q")
+    id = submit(runner, *words, prompt)
+    assert runner("work", "--drain").code == 3
+    assert [end for _, end, _ in attempts(runner, id)] == ["check_failed", "crashed", "check_failed"]

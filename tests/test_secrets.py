@@ -83,3 +83,16 @@ def test_no_file_no_event_and_no_answer_of_the_program_has_a_secret(leaky: Path,
         for table, columns in (("events", "data"), ("attempts", "result"), ("tasks", "result, question")):
             said = repr(db.execute(f"SELECT {columns} FROM {table}").fetchall()).encode()
             assert not leaks(said), table
+
+
+def test_a_key_that_the_configuration_gives_to_an_agent_is_a_secret_too(project: Path, runner: Runner) -> None:
+    (project / "runner.yaml").write_text(
+        "agents:\n  keyed:\n    program: sh\n    argv: [-c, 'cat > /dev/null; echo the key is $SHOP_API_KEY']\n"
+        "    env: {SHOP_API_KEY: shop-0123456789abcdef}\n"
+    )
+    id = runner.ok("submit", "--agent", "keyed", "--expects", "answer", "say it", "--format", "json").json["id"]
+    runner.ok("work", "--drain")
+    said = runner.ok("logs", id).stdout
+    assert "the key is" in said
+    assert "shop-0123456789abcdef" not in said
+    assert "shop-0123456789abcdef" not in runner.ok("show", id, "--format", "json").stdout

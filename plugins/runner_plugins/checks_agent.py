@@ -12,11 +12,12 @@ from runner.agents import make_reader, outcome, plan
 from runner.errors import CheckHeld
 from runner.logtext import tail
 from runner.model import CheckSpec, Verdict
+from runner_plugins.check_values import mapping_of
 from runner_plugins.gate_process import log_name
 
 if TYPE_CHECKING:
     from runner.agents import Summary
-    from runner.model import Agent, Check, Context, Step, StepResult
+    from runner.model import Agent, Check, Context, Permission, Step, StepResult
 
 TIMEOUT: Final = 900.0
 """Seconds for one answer, when the check does not say."""
@@ -50,20 +51,7 @@ def register_checks() -> dict[str, CheckSpec]:
 
 def parse(value: Any) -> dict[str, Any]:
     """An agent's name, or a mapping: `agent`, `prompt` (what to look at besides), `model`, `timeout` (seconds)."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("{"):
-            try:
-                value = json.loads(text)
-            except ValueError as error:
-                raise ValueError(f"not JSON: {error}") from None
-        else:
-            value = {"agent": text}
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is neither an agent's name nor a mapping")
-    for key in value:
-        if key not in _KEYS:
-            raise ValueError(f"'{key}' is not known here; known: {', '.join(_KEYS)}")
+    value = mapping_of(value, _KEYS, "agent")
     for key in ("agent", "prompt", "model"):
         if key in value and (not isinstance(value[key], str) or not value[key].strip()):
             raise ValueError(f"'{key}' must be text")
@@ -72,7 +60,7 @@ def parse(value: Any) -> dict[str, Any]:
         raise ValueError("'timeout' must be seconds, more than 0")
     if "agent" not in value:
         raise ValueError("'agent' is missing: who is to review?")
-    return value
+    return dict(value)
 
 
 @hookimpl
@@ -110,7 +98,7 @@ def _answer(
     agent: Agent, prompt: str, given: dict[str, Any], check: Check, step: Step, context: Context
 ) -> tuple[Summary, str, str]:
     """One prompt → what it said, why that is no answer ("" when it is one), and its log."""
-    permission = "read-only" if "read-only" in agent.permissions else None
+    permission: Permission | None = "read-only" if "read-only" in agent.permissions else None
     launch = plan(
         agent, prompt=prompt, cwd=context.workspace, env=context.env, model=given.get("model"), permission=permission
     )
@@ -118,6 +106,10 @@ def _answer(
     reader = make_reader(agent)
     if program is None:
         return reader.summary(), f"the program '{agent.program}' is not on this machine's PATH", ""
+
+    def take(data: bytes) -> None:
+        reader.feed(data)  # what it sums up is asked for at the end
+
     done = context.process(
         [program, *launch.argv[1:]],
         env=launch.env,
@@ -125,7 +117,7 @@ def _answer(
         timeout=float(given.get("timeout") or TIMEOUT),
         silence=agent.silence,
         name=log_name(check, step, context),
-        on_output=reader.feed,
+        on_output=take,
     )
     reader.close()
     summary = reader.summary()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from runner import hookimpl
 from runner.globs import matcher
 from runner.logtext import last_line
 from runner.model import CheckSpec, Verdict
+from runner_plugins.check_values import globs_of, mapping_of
 from runner_plugins.gate_process import gate_env, log_name
 
 if TYPE_CHECKING:
@@ -27,29 +27,11 @@ def register_checks() -> dict[str, CheckSpec]:
 
 def parse(value: Any) -> dict[str, Any]:
     """`paths`: globs below the step's directory, each of which must have a change; `untracked`: do new files count?"""
-    if isinstance(value, str):
-        text = value.strip()
-        value = [text] if text else []
-        if text[:1] in ("{", "["):
-            try:
-                value = json.loads(text)
-            except ValueError:
-                raise ValueError(f"'{text}' is not JSON; write a glob, or a list or mapping in JSON") from None
-    if value is None or isinstance(value, list):
-        value = {"paths": value or []}
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is neither a glob nor a mapping with 'paths'")
-    for key in value:
-        if key not in _KEYS:
-            raise ValueError(f"'{key}' is not known here; known: {', '.join(_KEYS)}")
-    paths = value.get("paths") or []
-    paths = [paths] if isinstance(paths, str) else paths
-    if not isinstance(paths, list) or not all(isinstance(path, str) and path.strip("/") for path in paths):
-        raise ValueError("'paths' must be globs")
-    untracked = value.get("untracked", True)
+    given = mapping_of(value, _KEYS, "paths")
+    untracked = given.get("untracked", True)
     if not isinstance(untracked, bool):
         raise ValueError("'untracked' must be true or false")
-    return {"paths": paths, "untracked": untracked}
+    return {"paths": globs_of(given.get("paths"), "paths"), "untracked": untracked}
 
 
 @hookimpl

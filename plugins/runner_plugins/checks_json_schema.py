@@ -57,7 +57,7 @@ def parse(value: Any) -> dict[str, Any]:
         raise ValueError("'schema' must be a path or a JSON Schema")
     if "file" in value and (not isinstance(value["file"], str) or not value["file"]):
         raise ValueError("'file' must be a path")
-    return value
+    return dict(value)
 
 
 def files(value: Any) -> Sequence[str]:

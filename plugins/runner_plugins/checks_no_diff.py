@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from runner import hookimpl
 from runner.globs import matcher
 from runner.model import CheckSpec, Verdict
+from runner_plugins.check_values import globs_of, mapping_of
 from runner_plugins.checks_git_changed import changed_files
 
 if TYPE_CHECKING:
@@ -24,29 +24,8 @@ def register_checks() -> dict[str, CheckSpec]:
 
 def parse(value: Any) -> dict[str, list[str]]:
     """`paths`: globs that must not change (none: nothing may); `except`: globs that may all the same."""
-    if isinstance(value, str):
-        text = value.strip()
-        value = [text] if text else []
-        if text[:1] in ("{", "["):
-            try:
-                value = json.loads(text)
-            except ValueError:
-                raise ValueError(f"'{text}' is not JSON; write a glob, or a list or mapping in JSON") from None
-    if value is None or isinstance(value, list):
-        value = {"paths": value or []}
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is neither a glob nor a mapping with 'paths'")
-    for key in value:
-        if key not in _KEYS:
-            raise ValueError(f"'{key}' is not known here; known: {', '.join(_KEYS)}")
-    found: dict[str, list[str]] = {}
-    for key in _KEYS:
-        globs = value.get(key) or []
-        globs = [globs] if isinstance(globs, str) else globs
-        if not isinstance(globs, list) or not all(isinstance(glob, str) and glob.strip("/") for glob in globs):
-            raise ValueError(f"'{key}' must be globs")
-        found[key] = globs
-    return found
+    given = mapping_of(value, _KEYS, "paths")
+    return {key: globs_of(given.get(key), key) for key in _KEYS}
 
 
 @hookimpl
@@ -59,9 +38,11 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
     if isinstance(changed, str):
         return Verdict(False, f"git can't say what changed: {changed}", {"base": context.base})
     if given["paths"]:
-        changed = set(filter(matcher(given["paths"]), changed))
+        named = matcher(given["paths"])
+        changed = {path for path in changed if named(path)}
     if given["except"]:
-        changed -= set(filter(matcher(given["except"]), changed))
+        free = matcher(given["except"])
+        changed = {path for path in changed if not free(path)}
     evidence = {"base": context.base, "count": len(changed), "changed": sorted(changed)[:50]}
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runner import hookimpl
 from runner.logtext import last_line, whole
 from runner.model import CheckSpec, Verdict
+from runner_plugins.check_values import mapping_of
 from runner_plugins.gate_process import gate_env, log_name
 
 if TYPE_CHECKING:
@@ -32,28 +32,13 @@ def register_checks() -> dict[str, CheckSpec]:
 
 def parse(value: Any) -> dict[str, Any]:
     """`repo`: owner/name (default: that of the remotes); `exists`: ask the host by `gh` whether it is there."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("{"):
-            try:
-                value = json.loads(text)
-            except ValueError as error:
-                raise ValueError(f"not JSON: {error}") from None
-        else:
-            value = {"repo": text} if text else None
-    if value is None:
-        value = {}
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is neither owner/name nor a mapping")
-    for key in value:
-        if key not in _KEYS:
-            raise ValueError(f"'{key}' is not known here; known: {', '.join(_KEYS)}")
-    repo = value.get("repo")
+    given = mapping_of(value, _KEYS, "repo")
+    repo = given.get("repo")
     if repo is not None and (not isinstance(repo, str) or not _REPO.fullmatch(repo)):
         raise ValueError("'repo' must be owner/name")
-    if not isinstance(value.get("exists", False), bool):
+    if not isinstance(given.get("exists", False), bool):
         raise ValueError("'exists' must be true or false")
-    return value
+    return given
 
 
 @hookimpl

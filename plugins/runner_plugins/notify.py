@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from runner.model import Event
 
 _settings: Any = None
-"""The section of the configuration that was loaded last: a process works for one project."""
+_root: str | None = None
+"""The section and the project's folder of the configuration that was loaded last: a process works for one project."""
 
 
 @hookimpl
 def configure(config: Config) -> None:
     """Take the section; without a command nothing is told."""
-    global _settings
-    _settings = config.notify
+    global _settings, _root
+    _settings, _root = config.notify, config.root
 
 
 @hookimpl
 def on_event(event: Event) -> None:
     """Run the command for a task that ended as `notify.on` says, after that is committed.
 
-    1. It gets the event as JSON on its standard input, and RUNNER_TASK_ID, RUNNER_STATUS, RUNNER_OUTCOME and
-       RUNNER_SUMMARY in its environment.
+    1. It runs in the project's folder, with the event as JSON on its standard input, and RUNNER_TASK_ID,
+       RUNNER_STATUS, RUNNER_OUTCOME, RUNNER_SUMMARY and RUNNER_PROJECT_DIR in its environment.
     2. What it prints goes to stderr when it fails; that, and a command that takes too long, changes nothing else.
     """
     if _settings is None or not _settings.command or event.kind != "task.settled":
@@ -47,6 +48,8 @@ def on_event(event: Event) -> None:
         "RUNNER_OUTCOME": str(event.data.get("outcome") or ""),
         "RUNNER_SUMMARY": str(event.data.get("summary") or ""),
     }
+    if _root is not None:
+        env["RUNNER_PROJECT_DIR"] = _root
     told = {**asdict(event), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event.at))}
     told.pop("id")
     _run(_settings.command, json.dumps(told, default=str).encode(), env, float(_settings.timeout))
@@ -60,6 +63,7 @@ def _run(command: str, data: bytes, env: dict[str, str], limit: float) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=env,
+        cwd=_root,
         start_new_session=True,
     )
     try:

@@ -37,6 +37,27 @@ WANTED: dict[str, dict[str, tuple[str, str | None, str, tuple[int | None, int | 
         "hang": ("timeout", "bbcaa0e6-408", "", None, None),
         "resume-bad": ("crashed", None, "", None, None),
         "sid": ("crashed", None, "", None, None),
+        "continue": (
+            "awaiting_permission",
+            "1a3eb7b9-6d81-47c1-8808-ca086065ee00",
+            "FAKE-FINAL: done.",
+            (200, 40),
+            0.0036,
+        ),
+        "resume-otherdir": (
+            "awaiting_permission",
+            "efe3de15-93e6-40be-a692-cd7c73122e70",
+            "FAKE-FINAL: done.",
+            (200, 40),
+            0.0028,
+        ),
+        "hooks": ("ok", "673c9abc-9234-444e-b06e-1da2b69409a0", "FAKE-FINAL: done.", (200, 40), 0.0008),
+        "json": ("ok", "ecc4fb5c-eb04-4394-983f-e6b5e08d92ea", "FAKE-FINAL: done.", (200, 40), 0.0008),
+        "ok2": ("ok", "a1a06ad9-9cb0-4193-9a9f-fc1285082d2e", "FAKE-FINAL: done.", (200, 40), 0.0008),
+        "hookfail": ("auth", "f1615cf1-19c9-4a27-9089-6f70b450af9d", "", (0, 0), 0.0),
+        "r1-401": ("auth", "a68be5db-f0e5-48df-b3a8-62713753bf71", "", (0, 0), 0.0),
+        "r1-429": ("rate_limited", "446ef550-ea82-4f42-b85b-5d9cbf13f0ba", "", (0, 0), 0.0),
+        "resume2": ("crashed", None, "", None, None),  # plain text: nothing in it says that it ended well
     },
     "codex": {
         "ok": ("ok", "01a1faef-10b4-7db1-a02c-338f20c84f60", "FAKE-FINAL: done.", (200, 40), None),
@@ -248,3 +269,12 @@ def test_an_unknown_model_asks_a_person_instead_of_trying_again(cli: str, words:
     assert outcome(1, summary, agent=agent).outcome == "needs_human"
     for other in ("rate limited (429)", "it broke"):
         assert outcome(1, Summary(final=True, outcome="crashed", error=other), agent=agent).outcome != "needs_human"
+
+
+def test_every_recording_has_its_row_in_a_table() -> None:
+    import importlib
+
+    rows = {(cli, scenario) for cli in WANTED for scenario in WANTED[cli]}
+    for cli in {cli for cli, _ in names()} - set(WANTED):
+        rows |= {(cli, scenario) for scenario in importlib.import_module(f"tests.agents.test_{cli}").CAME_TO}
+    assert set(names()) <= rows

@@ -262,7 +262,7 @@ class _Above(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return self._real.encoding
+        return str(getattr(self._real, "encoding", None) or "utf-8")
 
     def close(self) -> None:
         if self._rest:

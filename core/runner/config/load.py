@@ -59,7 +59,8 @@ def load_config(project: Project | None, environ: Mapping[str, str] | None = Non
 
         found = build(sources)
         _write_cache(folder, name, {"key": key, **found})
-    return Config({name: decode(value) for name, value in found["values"].items()}, found["origins"])
+    root = os.fspath(project.root) if project is not None else None
+    return Config({name: decode(value) for name, value in found["values"].items()}, found["origins"], root)
 
 
 def read_sources(project: Project | None, environ: Mapping[str, str]) -> Sources:

@@ -38,7 +38,7 @@ class Config(Section):
     """The effective configuration of one process.
 
     The annotations name the pydantic models, which have the same fields and types: at run time a value
-    is a `Section`. `origin("worker.lease")` says where a value came from, `file` the project's runner.yaml.
+    is a `Section`. `origin("worker.lease")` says where a value came from, `root` is the project's folder.
     """
 
     store: str | None
@@ -57,12 +57,19 @@ class Config(Section):
     sqlite: schema.Sqlite
     machines: dict[str, schema.MachineSettings]
 
-    def __init__(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, Any], origins: Mapping[str, str], root: str | None = None) -> None:
         super().__init__(values)
         self.__dict__["_origins"] = dict(origins)
+        self.__dict__["_root"] = root
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        return ((name, value) for name, value in self.__dict__.items() if name != "_origins")
+        return ((name, value) for name, value in self.__dict__.items() if not name.startswith("_"))
+
+    @property
+    def root(self) -> str | None:
+        """The project's folder, absolute; None outside a project."""
+        root: str | None = self.__dict__["_root"]
+        return root
 
     def origin(self, key: str) -> str:
         """Where a value came from: `default`, `runner.yaml:3`, `environment RUNNER_STORE`, `flag --store`.
@@ -80,7 +87,7 @@ class Config(Section):
 
     def with_value(self, key: str, value: object, origin: str) -> Config:
         """This configuration with one top-level value replaced, as a flag does."""
-        return Config({**dict(self), key: value}, {**self.__dict__["_origins"], key: origin})
+        return Config({**dict(self), key: value}, {**self.__dict__["_origins"], key: origin}, self.root)
 
     def get(self, key: str) -> Any:
         """The value of a dotted key; KeyError when there is none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.model import Check, Policy, Step
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.app import App
-    from runner.model import Claim, Task
+    from runner.model import Attempt, Claim, Task
 
 MAIN = "main"
 """The path of the one step of a lone task."""
@@ -50,6 +51,26 @@ def gate_files(app: App, checks: Sequence[Check]) -> list[str]:
         if spec is not None and spec.files is not None:
             found += spec.files(check.value)
     return found
+
+
+_RETRIED: Final = frozenset({"crashed", "timeout", "stalled", "no_op"})
+_FREE: Final = frozenset({None, "rate_limited", "auth", "lost_claim"})
+
+
+def repairs_spent(previous: Sequence[Attempt], attempts: int) -> int:
+    """The repairs of earlier claims that still count: a retry goes on counting, a person's word begins anew.
+
+    `attempts` is how many the task has spent since then. What nobody could help (a limit, a lost claim) spends none.
+    """
+    count = 0
+    for _, group in reversed([(epoch, list(them)) for epoch, them in groupby(previous, lambda one: one.epoch)]):
+        last = group[-1].outcome
+        if last in _RETRIED and attempts > 0:
+            attempts -= 1
+        elif last not in _FREE:
+            break
+        count += sum(one.repair and one.agent is not None and one.outcome not in _FREE for one in group)
+    return count
 
 
 def contract_env(app: App, claim: Claim, attempt: int, step: Step, machine: str) -> dict[str, str]:

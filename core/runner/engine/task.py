@@ -17,12 +17,12 @@ from runner import artifacts
 from runner.engine import evidence, folders, prints, step, verify
 from runner.engine.context import Stop, TaskContext
 from runner.engine.guard import Guard
-from runner.engine.plan import MAIN, contract_env, step_of
+from runner.engine.plan import MAIN, contract_env, repairs_spent, step_of
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
 from runner.engine.workplace import Workplace, WorkspaceUnavailable
 from runner.errors import Cancelled, CheckHeld, LostClaim, RunnerError, StoreError, UsageError
-from runner.model import Repair, StepResult, Verdict
+from runner.model import Check, Repair, StepResult, Verdict
 from runner.store import (
     REFUSED,
     AppendEvent,
@@ -148,12 +148,13 @@ class TaskRun:
         self._place = Workplace.open(self._app, self._claim, self._app.types[self.task.type].workplace, previous)
         self._seals = [self._step_seal(node, previous)]
         todo, repairs, last = node, 0, None
+        spent = repairs_spent(previous, self.task.attempts)
         while True:
             tried = self._attempt(todo, previous, last, repairs)
             outcome = tried.outcome = self._judge(node, tried)
             if outcome != "check_failed":
                 return tried, outcome
-            decision = self._repair(node, tried, repairs)
+            decision = self._repair(node, tried, spent + repairs)
             if decision.action not in ("agent", "rerun"):
                 self._block(node, tried)
                 return tried, "check_failed" if decision.action == "fail" else "held"
@@ -164,11 +165,33 @@ class TaskRun:
             todo = replace(decision.step or node, policy=node.policy, key=node.key, checks=node.checks)
             if todo.type != node.type:
                 # Somebody else mends what this step found wrong; then the step itself runs again.
+                gate = self._script_seal(node, tried)
                 mended = self._mend(todo, previous, last, repairs)
                 if mended.outcome in _PARKS:
                     return mended, mended.outcome
+                if self._edited(gate, mended):
+                    self._block(node, mended)
+                    return mended, "held"
                 previous = [*previous, *self._now(mended)]
                 last, todo = mended, node
+
+    def _script_seal(self, node: Step, tried: Tried) -> Seal:
+        """The seal of what a step without an agent runs: its own end is the gate of who mends what it found wrong."""
+        place = self._place
+        assert place is not None
+        words = (node.payload.get("script"), tried.result.evidence.get("framework"))
+        gate = [Check("command", word) for word in words if isinstance(word, str)]
+        return take_seal(place.root, gate, replace(node.policy, may_edit=()), cwd=place.cwd)
+
+    def _edited(self, gate: Seal, mended: Tried) -> bool:
+        """Whether who mended edited the gate; the verdict is then what came of the attempt."""
+        assert self._place is not None
+        verdict = seal_verdict(gate, self._place.root)
+        if verdict.ok:
+            return False
+        mended.outcome, mended.verdicts = "check_failed", [verdict]
+        folders.write_json(mended.context.folder / "verdicts.json", verify.as_json(mended.verdicts))
+        return True
 
     def _mend(self, todo: Step, previous: Sequence[Attempt], last: Tried, repairs: int) -> Tried:
         """An attempt of another type within this step: what it leaves is committed, its own end decides nothing.

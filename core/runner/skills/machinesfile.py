@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runner.config.yamlfile import parse_yaml
 from runner.errors import ConfigError, UsageError, suggestion
@@ -47,7 +47,7 @@ def add_capability(
     return name or machine, done
 
 
-def _machines(text: str, name: str) -> dict[str, dict[str, object]]:
+def _machines(text: str, name: str) -> dict[str, dict[str, Any]]:
     document = parse_yaml(text, name)
     data = document.data or {}
     machines = (data.get("machines") or {}) if isinstance(data, dict) else None

@@ -61,7 +61,9 @@ def find_target(config: Config, name: str) -> Target:
             host = (ssh and ssh.host) or settings.address or settings.tailscale_ip or machine
             if host.startswith("-"):
                 raise UsageError(f"machine '{machine}' has the address '{host}'", "an address can't begin with '-'")
-            return Target(machine, host, settings.os or "", ssh and ssh.user, ssh and ssh.port, ssh and ssh.identity)
+            if ssh is None:
+                return Target(machine, host, settings.os or "", None, None, None)
+            return Target(machine, host, settings.os or "", ssh.user, ssh.port, ssh.identity)
     if not config.machines:
         raise UsageError(f"no machine is called '{name}': machines.yaml names none", "see machines.yaml.example")
     names = [*config.machines, *(alias for one in config.machines.values() for alias in one.aliases)]

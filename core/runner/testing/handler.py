@@ -28,4 +28,5 @@ def run_handler(path: Path, payload: Mapping[str, Any], folder: Path, **settings
     workspace = folder / "workspace"
     workspace.mkdir(exist_ok=True)
     with StepContext(workspace, folder / "logs", **settings) as context:
-        return result_of(handler.run_step(Step("main", handler.type, dict(payload)), context))
+        given: Any = context  # a Context in all that handlers use
+        return result_of(handler.run_step(Step("main", handler.type, dict(payload)), given))

@@ -25,12 +25,12 @@ from runner.worker.trust import Trust
 from runner.worker.writer import Hooks, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
     from runner.app import App
     from runner.engine.task import Ended
-    from runner.model import Claim
+    from runner.model import Agent, Claim
     from runner.progress import Progress
     from runner.store import Op
 
@@ -40,6 +40,15 @@ _REACT_SECONDS = 0.2
 
 _LAST_SECONDS = 20.0
 """How long, at the second signal, slots have to end; then the worker ends without them."""
+
+
+def given_to(agents: Mapping[str, Agent]) -> dict[str, str]:
+    """The variables that the configuration gives to agents, under names of their own: some are secrets."""
+    found: dict[str, str] = {}
+    for agent in agents.values():
+        for variables in (agent.env, agent.root_env, *agent.permission_env.values()):
+            found |= {f"{agent.name}.{name}": value for name, value in variables.items() if "${" not in value}
+    return found
 
 
 class Work:
@@ -125,7 +134,7 @@ class Work:
             app=self._app,
             desk=self._writer,
             inbox=self._inbox,
-            redaction=Redaction.of(os.environ, self._app.config.redact),
+            redaction=Redaction.of({**os.environ, **given_to(self._app.agents)}, self._app.config.redact),
             machine=self._worker.machine,
             env=dict(os.environ),
             began=self._began,

@@ -59,7 +59,7 @@ def command(inv: Invocation, agent: str, prompt: tuple[str, ...], model: str | N
                 types=(),
                 slots=1,
                 talk=inv.talk if inv.verbose else lambda text: None,
-                began=view and view.began,
+                began=view.began if view is not None else None,
                 ended=lambda ended: None,
                 only=(task.id,),
             )

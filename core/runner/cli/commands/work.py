@@ -94,7 +94,7 @@ def command(
             types=_words(types),
             slots=slots or _configured(app, machine_name(app, machine)),
             talk=inv.talk,
-            began=view and view.began,
+            began=view.began if view is not None else None,
             ended=ended,
         )
         if view is not None:

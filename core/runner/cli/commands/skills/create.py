@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--task-type", metavar="TYPE", help="The task type it brings (default: by the name).")
 @click.option("--yes", is_flag=True, help="Do not ask: what no option says keeps its default.")
 @click.pass_obj
-def create(inv: Invocation, name: str, yes: bool, **given: Any) -> int:
+def create(inv: Invocation, /, name: str, yes: bool, **given: Any) -> int:
     """Make the skill NAME: a handler that works, its test, and its entry in the project's skills.yaml.
 
     On a terminal it asks for what no option says. Nothing that is there is overwritten. The new task type can
