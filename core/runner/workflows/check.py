@@ -22,7 +22,7 @@ BUILTINS: Final = ("run_id", "run_dir", "session_dir", "step_id", "project_dir",
 """Names that every workflow has."""
 RESULT: Final = ("status", "outcome", "output", "path", "json", "exit_code", "session", "answer", "stderr")
 """What `steps.X` has of every step that ran; a loop has `results`, a sub-workflow its outputs."""
-_TEXTS: Final = ("prompt", "script", "gate", "workdir", "model", "machine", "session")
+_TEXTS: Final = ("prompt", "role", "script", "gate", "workdir", "model", "machine", "session")
 """Definitions of a leaf that are texts with placeholders."""
 
 

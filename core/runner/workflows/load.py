@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from runner.config.complaints import complaint
 from runner.config.yamlfile import parse_yaml
 from runner.errors import ConfigError, suggestion
+from runner.workflows.forms import Forms
 from runner.workflows.model import Step, Workflow
 from runner.workflows.nodes import Iterations, Node
 
@@ -32,8 +33,8 @@ _DEEPEST = 20
 class Source:
     """A workflow as its file has it: `data` as it was read, and where (`file:line:column`) each value of it stands.
 
-    Of a file in another dialect `data` is what it was converted to, `notes` sentences about what of it has no
-    effect here, and `foreign` says that what is no path in its placeholders stays as it is.
+    `notes` are sentences about what of it has no effect here. Of a file in another dialect `data` is what it was
+    converted to, and `foreign` says that what is no path in its placeholders stays as it is.
     """
 
     path: Path
@@ -51,12 +52,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A workflow that can be run: its root node, its parameters, and all files it is made of."""
+    """A workflow that can be run: its root node, its parameters, and all files it is made of.
+
+    `notes` are those of all its files.
+    """
 
     source: Source
     root: Node
     params: tuple[Param, ...]
     files: Mapping[Path, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def place_of(places: Mapping[Place, str], path: Sequence[str | int]) -> str:
@@ -127,7 +132,8 @@ def parse(text: str, path: Path, shown: str) -> Source:
     if not isinstance(data, dict):
         raise ConfigError(f"{shown}:1: a workflow is a mapping with `steps`")
     places = {key: f"{shown}:{line}:{column}" for key, (line, column) in document.places.items()}
-    return validated(path, text, data, places)
+    forms = Forms(data, places, versioned=_VERSIONED.fullmatch(path.stem) is not None)
+    return replace(validated(path, text, forms.data, forms.places), notes=tuple(forms.notes))
 
 
 def _quote_it(message: str, text: str) -> str:
@@ -169,7 +175,9 @@ def load(path: Path, folders: Sequence[Path] = (), reader: Callable[[Path], Sour
     builder = _Builder(folders, reader)
     source = builder.source(path)
     root = builder.workflow(source, ())
-    return Loaded(source, root, source.workflow.params, {one.path: one.text for one in builder.sources.values()})
+    files = {one.path: one.text for one in builder.sources.values()}
+    notes = tuple(dict.fromkeys(note for one in builder.sources.values() for note in one.notes))
+    return Loaded(source, root, source.workflow.params, files, notes)
 
 
 class _Builder:
@@ -192,7 +200,8 @@ class _Builder:
         if source.workflow.extends is None:
             return source
         base = find(source.workflow.extends, (source.path.parent, *self._folders))
-        return extend(source, self.source(base))
+        below = self.source(base)
+        return replace(extend(source, below), foreign=below.foreign, notes=(*below.notes, *source.notes))
 
     def workflow(self, source: Source, above: tuple[Path, ...]) -> Node:
         """The root node of a file."""
@@ -313,11 +322,13 @@ def definition_of(step: Step, source: Source) -> dict[str, Any]:
     flow = source.workflow
     given = step.model_dump(exclude_defaults=True, by_alias=False, exclude={"id", "needs", "when", "steps"})
     if step.kind == "agent":
-        use = flow.agents.get(step.agent or "")
+        if step.agent is None:  # a session that the file names may say whose it is
+            given |= {"agent": one.agent for one in flow.sessions if one.name == step.session and one.agent}
+        use = flow.agents.get(given.get("agent", ""))
         if use is not None:
             for name, value in use.model_dump(exclude_none=True).items():
                 given.setdefault(name, value)
-            given.setdefault("cli", step.agent)
+            given.setdefault("cli", given["agent"])
     if step.kind == "shell":
         given.setdefault("shell", flow.shell)
     if flow.env and step.kind in ("agent", "shell", "script"):
