@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from runner.workflows import authoring_commands, authoring_gates, authoring_prompts, authoring_teams
-from runner.workflows.authoring_steps import Flow
+from runner.workflows.authoring_flow import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.workflows.authoring_steps import Finding, Flow, Spot
+    from runner.workflows.authoring_flow import Flow
+    from runner.workflows.authoring_steps import Finding, Spot
 
 _START: Final = (
     r"(?:^|[;&|(!{\n]|(?:\b(?:then|do|else|if|elif|while|until|run|exec|npx|sudo)|\s-m)\s)\s*(?:\w+=\S*\s+)*"

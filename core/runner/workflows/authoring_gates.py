@@ -10,7 +10,8 @@ from runner.workflows.authoring_commands import is_gate, ships, tests
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.workflows.authoring_steps import Finding, Flow, Spot
+    from runner.workflows.authoring_flow import Flow
+    from runner.workflows.authoring_steps import Finding, Spot
 
 PATH: Final = r"(?<![\w/:.])(?:[\w@-][\w.@-]*/)+[\w-][\w.-]*\.[A-Za-z]\w{0,5}(?![\w/])"
 """A file of the project as a prompt names it: with its folder and its ending."""

@@ -11,7 +11,7 @@ from runner.workflows.authoring_steps import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.workflows.authoring_steps import Flow
+    from runner.workflows.authoring_flow import Flow
 
 _LONG: Final = 50
 """Lines of a prompt that is the work of several steps."""

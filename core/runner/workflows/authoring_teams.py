@@ -13,7 +13,8 @@ from runner.workflows.plan import plan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.workflows.authoring_steps import Flow, Spot
+    from runner.workflows.authoring_flow import Flow
+    from runner.workflows.authoring_steps import Spot
 
 HUBS: Final = frozenset("fan-out hub-spoke hierarchical map-reduce scatter-gather supervisor saga auction".split())
 """Patterns in which one agent looks after the others."""
