@@ -177,7 +177,7 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
         return Verdict(False, f"the change '{change}' has no artifact '{artifact}' ({suggestion(artifact, listed)})")
     one = listed[artifact]
     state = str(one.get("status"))
-    evidence = {"change": change, "artifact": artifact, "status": state}
+    evidence: dict[str, Any] = {"change": change, "artifact": artifact, "status": state}
     if state == "skipped":
         return Verdict(True, f"the change '{change}' does without '{artifact}'", evidence)
     pattern = str(one.get("outputPath") or "")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from runner.workflows.authoring import CHECKS, advice, explain
-from runner.workflows.load import load, read
-from runner_plugins.dialect_relay import load_workflow
+from runner.workflows.load import Source, load, read
+from runner_plugins.dialect_relay import converted
 
 
 @pytest.fixture(autouse=True)
@@ -18,11 +18,16 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def reader(path: Path) -> Source:
+    text = path.read_text()
+    return converted(text, path, path.name) if "\nswarm:" in text else read(path)
+
+
 def told(text: str, **files: str) -> list[tuple[str, str]]:
     """The code and the place of everything that is said of a workflow."""
     for name, content in {"w": text, **files}.items():
         Path(f"{name}.yaml").write_text(content)
-    loaded = load(Path("w.yaml"), [Path()], reader=lambda path: load_workflow(path=path) or read(path))
+    loaded = load(Path("w.yaml"), [Path()], reader=reader)
     return [(one.code, one.place) for one in advice(loaded)]
 
 
@@ -150,7 +155,7 @@ RIGHT = {
     "exit-instructions": ["steps:\n  - {id: a, prompt: 'Add an /exit command to the shell in src/exit/quit.py. Never close the session.'}", "steps:\n  - {id: a, mode: interactive, prompt: Type /exit when done.}"],
     "long-prompt": [f"steps:\n  - id: a\n    prompt: |\n{LONG.replace('      line 50', '')}"],
     "many-files": [f"steps:\n  - {{id: a, prompt: 'Look at {FILES}.'}}", f"steps:\n  - {{id: a, prompt: 'Rewrite {FILES}.', verify: [{{command: make check}}]}}"],
-    "agent-commits": ["steps:\n  - {id: a, prompt: 'Fix the bug. Do not commit your changes.'}", "steps:\n  - {id: a, prompt: 'Fix it and git commit it.'}\n  - {id: b, command: git log -1}"],
+    "agent-commits": ["steps:\n  - {id: a, prompt: 'Fix the bug. Do not commit your changes.'}", "steps:\n  - {id: a, prompt: 'Fix it and git commit it.'}\n  - {id: b, command: git log -1}", "steps:\n  - {id: a, prompt: Commit your changes.}\n  - {id: b, command: 'test -z \"$(git status --porcelain)\"'}"],
     "self-review-timeout": ["timeout: 1h\nsteps:\n  - {id: self-review, prompt: Look at the changes.}", "steps:\n  - {id: preview, prompt: Make a picture.}"],
     "short-timeout": ["timeout: 10m\nsteps:\n  - {id: a, prompt: x}\n  - {id: b, command: x}", "timeout: 1h\nsteps:\n  - {id: a, prompt: x}\n  - {id: b, prompt: x}\n  - {id: c, prompt: x}"],
     "grep-alternation": ["steps:\n  - {id: a, command: 'grep -Eq \"foo|bar\" file.ts; grep foo x | sed \"s/a\\\\|b//\"'}"],

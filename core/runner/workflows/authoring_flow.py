@@ -1,4 +1,4 @@
-"""What the authoring checks look at: a whole workflow, what of it has ended when a step starts, who reads whose output."""
+"""What the authoring checks look at: a whole workflow, what has ended when a step starts, who reads whose output."""
 
 from __future__ import annotations
 

@@ -93,13 +93,13 @@ def agent_commits(flow: Flow) -> Iterator[Finding]:
     """A prompt asks the agent to commit, to push or to open a pull request.
 
     Agents say that they did and have not. Let a command do it (`git add … && git commit …`), or look
-    afterwards: a step with `git log -1`, the checks `pr_url` or `command`.
+    afterwards: a step with `git log -1` or `git status`, the checks `pr_url` or `command`.
     """
     looks = [
         spot
         for spot in flow.leaves
         if any(
-            re.search(r"\bgit (?:log|rev-parse|show|rev-list)\b|\bgh pr (?:view|list)\b", one.text)
+            re.search(r"\bgit (?:log|rev-parse|show|rev-list|status)\b|\bgh pr (?:view|list)\b", one.text)
             for one in spot.commands()
         )
     ]

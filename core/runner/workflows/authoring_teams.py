@@ -65,7 +65,7 @@ def _waited_for(flow: Flow, spot: Spot, known: dict[str, int], among: int, words
         if not words.search(clause) or _DONT.search(clause):
             continue
         for token in re.findall(r"\w[\w.-]*", clause):
-            name = token.rstrip(".-")
+            name: str = token.rstrip(".-")
             meant = known.get(name, 0)
             if (
                 meant & among
