@@ -85,6 +85,7 @@ SAID = {
     "fan-in": (f"steps:\n{FIVE}\n  - {{id: b, prompt: 'Gather {OUTPUTS}'}}", ["w.yaml:7:5"]),
     "hard-stop-gate": ("steps:\n  - {id: a, prompt: Implement it.}\n  - {id: gate, command: cd app && npm run lint}", ["w.yaml:3:5"]),
     "hard-stop-gate ": (RELAY + "    - {name: a, agent: dev, task: Implement it.}\n    - {name: gate, type: deterministic, dependsOn: [a], command: 'test -f src/a.py || exit 1'}", ["w.yaml:9:7"]),
+    "hard-stop-gate  ": ("steps:\n  - id: l\n    loop: {max: 3}\n    steps:\n      - {id: a, prompt: Implement it.}\n      - {id: gate, command: npm test, break_if: success}", ["w.yaml:6:9"]),
     "unread-gate": (REPAIRED.replace("failed, repair it: {{steps.gate.output}}", "failed, repair it.").replace("steps:", "repairable: true\nsteps:"), ["w.yaml:5:5"]),
     "repair-without-proof": (REPAIRED.replace("  - {id: final, needs: [mend], command: npm test}\n", ""), ["w.yaml:5:5"]),
     "gate-cannot-fail": ("steps:\n  - {id: a, command: npm test 2>&1 | tail -20}", ["w.yaml:2:5"]),
@@ -117,7 +118,7 @@ def test_a_mistake_is_told_with_its_code_and_place(name: str) -> None:
 
 
 RIGHT = {
-    "deadlock-wait": [TEAM, TEAM.replace("needs: [context], prompt: \"Wait for the lead's plan in #team.", "needs: [coordinate], prompt: \"In #team,").replace("Wait for impl-a to reply", "Do not wait for impl-a")],
+    "deadlock-wait": [TEAM, TEAM + "  - {id: last, agent: impl-a, needs: [coordinate], prompt: 'Summarise in #team.'}", TEAM.replace("needs: [context], prompt: \"Wait for the lead's plan in #team.", "needs: [coordinate], prompt: \"In #team,").replace("Wait for impl-a to reply", "Do not wait for impl-a")],
     "deadlock-wait ": ["steps:\n  - {id: a, prompt: Stop the old server and wait until the tests pass.}\n  - {id: tests, prompt: Look at it.}"],
     "wait-for-ended": [TEAM + "  - {id: last, agent: impl-a, needs: [coordinate], prompt: 'Do not wait for the lead; post in #team.'}"],
     "one-shot-waits": ["steps:\n  - {id: b, prompt: 'Wait for the server to answer, then measure it. Do not wait for messages.'}"],
@@ -134,6 +135,7 @@ RIGHT = {
         "steps:\n  - {id: gate, command: npm test}\n  - {id: a, prompt: Implement it.}",
         "steps:\n  - {id: a, prompt: Implement it.}\n  - {id: gate, command: npm test}\n  - {id: b, when: failure(), prompt: Repair it.}",
         "steps:\n  - id: l\n    loop: {max: 3}\n    steps:\n      - {id: a, prompt: Implement it.}\n      - {id: gate, command: npm test, continue_on_failure: true, break_if: success}",
+        "steps:\n  - id: l\n    loop: {max: 3}\n    steps:\n      - {id: a, prompt: Spoil it.}\n      - {id: gate, command: npm test, break_if: failure}",
         "steps:\n  - {id: a, prompt: Implement it.}\n  - {id: b, command: mkdir -p build/test}",
     ],
     "unread-gate": ["steps:\n  - {id: gate, command: npm test, continue_on_failure: true}\n  - {id: b, command: x, skip_if: previous_success}", "steps:\n  - {id: clean, command: rm -rf out, continue_on_failure: true}"],
@@ -158,7 +160,7 @@ RIGHT = {
     "agent-commits": ["steps:\n  - {id: a, prompt: 'Fix the bug. Do not commit your changes.'}", "steps:\n  - {id: a, prompt: 'Fix it and git commit it.'}\n  - {id: b, command: git log -1}", "steps:\n  - {id: a, prompt: Commit your changes.}\n  - {id: b, command: 'test -z \"$(git status --porcelain)\"'}"],
     "self-review-timeout": ["timeout: 1h\nsteps:\n  - {id: self-review, prompt: Look at the changes.}", "steps:\n  - {id: preview, prompt: Make a picture.}"],
     "short-timeout": ["timeout: 10m\nsteps:\n  - {id: a, prompt: x}\n  - {id: b, command: x}", "timeout: 1h\nsteps:\n  - {id: a, prompt: x}\n  - {id: b, prompt: x}\n  - {id: c, prompt: x}"],
-    "grep-alternation": ["steps:\n  - {id: a, command: 'grep -Eq \"foo|bar\" file.ts; grep foo x | sed \"s/a\\\\|b//\"'}"],
+    "grep-alternation": ["steps:\n  - {id: a, command: 'grep -nE \"a\\\\|b\" file.md'}", "steps:\n  - {id: a, command: 'grep -Eq \"foo|bar\" file.ts; grep foo x | sed \"s/a\\\\|b//\"'}"],
     "add-everything": ["steps:\n  - {id: a, command: git add src/.hidden ./docs && git commit -m '-A'}"],
     "open-heredoc": ["steps:\n  - id: a\n    command: |\n      cat > f <<EOF\n      line\n      EOF\n      echo $((1<<3)) done"],
     "bash-in-sh": ["steps:\n  - {id: a, shell: bash, command: '[[ -n $A ]] && diff <(ls) <(ls)'}", "steps:\n  - {id: a, command: \"grep '[[:space:]]' f && awk '{ if ($1 <($2)) print }' f\"}"],

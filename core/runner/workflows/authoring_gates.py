@@ -64,10 +64,11 @@ def hard_stop_gate(flow: Flow) -> Iterator[Finding]:
     mended = flow.set([agent for agent, _ in _repairers(flow)])
     handlers = flow.set([s for s in flow.leaves if s.node.when and re.search(r"\b(?:failure|always)\(", s.node.when)])
     for spot in flow.leaves:
-        if spot.in_call or spot.in_loop or spot.harmless or not is_gate(spot) or _repaired(flow, spot):
+        if spot.in_call or spot.harmless or spot.node.break_if == "failure" or not is_gate(spot):
             continue
         before = flow.before(spot)
-        if before & agents and not before & mended and not flow.after(spot) & handlers:
+        handled = _repaired(flow, spot) or before & mended or flow.after(spot) & handlers
+        if before & agents and not handled:
             hint = "say `repairable: {agent: …}`, or hand its output to an agent and run it once more"
             yield spot.says("a red result ends the run, and nobody repairs it", hint)
 
