@@ -22,10 +22,11 @@ Place = tuple[str | int, ...]
 _PERMISSIONS: Final = {"conservative": "edit", "yolo": "full"}
 _BACKENDS: Final = ("headless", "interactive", "interactive-claude")
 _OUTSIDE: Final = frozenset(
-    ("id", "name", "description", "needs", "dependsOn", "depends_on", "when", "skip_if", "break_if")
-    + ("continue_on_failure",)
+    "id name description needs dependsOn depends_on when skip_if break_if continue_on_failure".split()
 )
 """What stays with the whole when one step becomes several."""
+_UNNAMED: Final = (None, "new", "resume", "inherit")
+"""What `session` says that is no session's name."""
 _REPAIR: Final = ("prompt", "session", "agent", "rerun", "max")
 _ONLY: Final = {
     "tools": (("prompt",), "agent"),
@@ -35,7 +36,11 @@ _ONLY: Final = {
     "repair": (("command", "script"), "shell and script"),
 }
 """Keys that mean something on some steps only: by what key these are known, and their name."""
-_IDLE_TOP: Final = {"hidden": "`hidden` has no effect here", "scope": ""}
+_IDLE_TOP: Final = {
+    "hidden": "`hidden` has no effect here",
+    "workspace_dirs": "`workspace_dirs` has no effect here",
+    "scope": "",
+}
 _SCOPE: Final = "`scope: {}` has no effect here: its steps run once, in this repository"
 
 
@@ -69,7 +74,12 @@ class Forms:
             "loop": self._loop,
         }
         self.places[()] = places.get((), "workflow")
+        self._agent = data.get("agent")
+        if self._agent is not None and not isinstance(self._agent, str):
+            raise self.wrong(("agent",), "'agent' must be text")
         for key, value in data.items():
+            if key == "agent":
+                continue  # whose steps they are that do not say it
             if key in _IDLE_TOP:
                 self.idle((key,), _IDLE_TOP[key] or _SCOPE.format(value))
             elif key == "steps":
@@ -144,6 +154,8 @@ class Forms:
                 self.keep(made, key, value, (*came, key), (*goes, key))
         if step.get("prompt") is not None:
             self._session(step, came)
+            if self._agent is not None and "cli" not in step and step.get("session") in _UNNAMED:
+                made.setdefault("agent", self._agent)
         return made
 
     def _session(self, step: Mapping[str, Any], came: Place) -> None:
@@ -161,7 +173,9 @@ class Forms:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise self.wrong(came, "'tools' must be a list of names")
         named = ", ".join(value)
-        self.idle(came, f"`tools` has no effect here: the agent gets no tool '{named}'" if value else "`tools` is empty")
+        self.idle(
+            came, f"`tools` has no effect here: the agent gets no tool '{named}'" if value else "`tools` is empty"
+        )
 
     def _metrics_source(self, made: dict[str, Any], value: Any, came: Place, goes: Place) -> None:
         del made, value, goes
@@ -238,6 +252,9 @@ class Forms:
         for key in repair:
             if key not in _REPAIR:
                 raise self.wrong((*where, key), f"unknown key '{key}'", suggestion(key, _REPAIR))
+        most = repair.get("max", 1)
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise self.wrong((*where, "max"), "'max' must be a whole number, from 1 on")
         id = str(check.get("id", check.get("name", "")))
         body = {key: value for key, value in check.items() if key not in _OUTSIDE}
         again = {**body, "id": f"{id}-again", "break_if": "success", "continue_on_failure": True}
@@ -245,7 +262,7 @@ class Forms:
         loop = {
             "id": f"{id}-repair",
             "skip_if": "previous_success",
-            "loop": {"max": repair.get("max", 1)},
+            "loop": {"max": most},
             "steps": [*mending, again],
         }
         first = {**body, "id": id, "continue_on_failure": True}
@@ -253,7 +270,6 @@ class Forms:
         self.places[(*goes, "steps")] = self.at(came)
         self.carry(first, came, (*goes, "steps", 0))
         self.carry(loop, where, (*goes, "steps", 1))
-        self.places[(*goes, "steps", 1, "loop", "max")] = self.at((*where, "max"))
         self.carry(again, came, (*goes, "steps", 1, "steps", len(mending)))
         return group
 

@@ -377,7 +377,7 @@ class Workflow(Model):
 
     name: str = ""
     description: str = ""
-    version: str | None = None
+    version: Text | None = None
     params: tuple[Param, ...] = ()
     agents: dict[Id, AgentUse] = Field(default_factory=dict)
     sessions: tuple[Session, ...] = ()

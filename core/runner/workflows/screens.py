@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from runner.workflows.forms import Forms, Place
 
 _OWN: Final = ("title", "body", "actions", "inputs", "outcome_capture")
-_COMMON: Final = ("id", "name", "description", "needs", "dependsOn", "depends_on", "when", "skip_if", "break_if") + (
-    "continue_on_failure",
-    "timeout",
+_COMMON: Final = (
+    "id name description needs dependsOn depends_on when skip_if break_if continue_on_failure timeout".split()
 )
 _KINDS: Final = ("single_select", "single-select")
 _PLACEHOLDER: Final = re.compile(r"\{\{\s*[^{}]+\s*\}\}")
@@ -142,7 +141,7 @@ class Screens:
         if isinstance(value, str):
             for (capture, id), name in self.renamed.items():
                 pattern = r"\{\{\s*" + re.escape(f"{capture}.{id}") + r"\s*\}\}"
-                value = re.sub(pattern, lambda _, name=name: f"{{{{{name}}}}}", value)
+                value = re.sub(pattern, f"{{{{{name}}}}}".replace("\\", r"\\"), value)
             return value
         if isinstance(value, dict):
             return {key: self.rename(item) for key, item in value.items()}
