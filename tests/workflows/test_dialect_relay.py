@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from runner.errors import ConfigError
-from runner.workflows import load, read
 from runner.workflows.check import check
+from runner.workflows.load import Source, load, read
 from runner_plugins.dialect_relay import converted, load_workflow
 
 PLAIN = """
@@ -66,13 +67,17 @@ errorHandling: {strategy: retry, maxRetries: 3, retryDelayMs: 5000, repairAgent:
 """
 
 
+def reader(path: Path) -> Source:
+    return load_workflow(path=path, text=path.read_text()) or read(path)
+
+
 def source_of(text: str, **more: str):  # type: ignore[no-untyped-def]
     return converted(text, Path("relay.yaml"), "relay.yaml", **more)
 
 
 def test_the_smallest_file(tmp_path: Path) -> None:
     (tmp_path / "relay.yaml").write_text(PLAIN)
-    loaded = load(tmp_path / "relay.yaml", reader=lambda path: load_workflow(path=path) or read(path))
+    loaded = load(tmp_path / "relay.yaml", reader=reader)
     plan, implement = loaded.root.children
     assert (plan.id, plan.kind, plan.needs, implement.needs) == ("plan", "agent", (), ("plan",))
     assert {key: implement.definition[key] for key in ("cli", "role", "prompt", "expects", "verify")} == {
@@ -138,7 +143,6 @@ def test_one_of_several_workflows_is_chosen_by_name() -> None:
         ("pattern: dag", "pattern: dagg", "pattern: there is no pattern 'dagg' (did you mean 'dag'?)", None),
         ("channel: wf-my-workflow", "timeoutMs: 1_200_000", "relay.yaml:6:3: '1_200_000' is not a number of milliseconds", "write 1200000"),
         ("dependsOn: [plan]", "dependsOn: [plna]", "step 'implement' needs 'plna', which is no step beside it", "did you mean 'plan'?"),
-        ("agent: lead\n", "type: integration\n", "relay.yaml:18:9: integration steps can't be run here", None),
         ("agent: lead\n", "type: determinstic\n", "type can't be 'determinstic'", "did you mean 'deterministic'?"),
         ("version: '1.0'", "errorHandling: {strategy: fail}", "relay.yaml:2:17: strategy can't be 'fail'", "did you mean 'fail-fast'?"),
     ],
@@ -149,12 +153,42 @@ def test_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "relay.yaml").write_text(PLAIN.replace(old, new))
     with pytest.raises(ConfigError) as caught:
-        load(Path("relay.yaml"), reader=lambda path: load_workflow(path=path) or read(path))
+        load(Path("relay.yaml"), reader=reader)
     assert message in caught.value.message
     assert hint is None or hint in caught.value.hint
 
 
-def test_other_files_are_left_to_others(tmp_path: Path) -> None:
-    (tmp_path / "w.yaml").write_text("steps: [{id: a, command: 'echo swarm: x'}]")
-    assert load_workflow(path=tmp_path / "w.yaml") is None
-    assert load_workflow(path=tmp_path / "nothing.yaml") is None
+def test_other_files_are_left_to_others() -> None:
+    assert load_workflow(path=Path("w.yaml"), text="steps: [{id: a, command: 'echo swarm: x'}]") is None
+
+
+MORE = [
+    ("there are two agents", "name: worker", "name: lead", "relay.yaml:11:5: there are two agents 'lead'", ""),
+    ("a list of needs", "dependsOn: [plan]", "dependsOn: plan", "relay.yaml:23:9: must be a list, not 'plan'", ""),
+    ("an unquoted colon", "role: Architect", "role: a: b", "relay.yaml:10:12: not valid YAML", "quote the value"),
+    ("no name", "name: plan", "description: plan", "relay.yaml:17:9: a step needs a `name`", ""),
+    ("another key of a check", "type: exit_code", "kind: exit_code", "relay.yaml:25:11: unknown key 'kind'", ""),
+    ("another permission", "cli: codex", "permissions: readnly", "relay.yaml:12:5: permissions can't be 'readnly'", "readonly"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message", "hint"), [row[1:] for row in MORE], ids=[row[0] for row in MORE])
+def test_more_that_is_wrong(old: str, new: str, message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        source_of(PLAIN.replace(old, new))
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_step_that_can_not_be_run_here_loads_is_told_and_fails_in_its_turn() -> None:
+    source = source_of(
+        PLAIN.replace("agent: lead\n", "type: integration\n        integration: github\n        action: createPR\n")
+    )
+    command = source.workflow.steps[0].command or ""
+    assert any(
+        note == "relay.yaml:18:9: a step of type integration (github createPR) can't be run here: "
+        "step 'plan' fails when it is reached"
+        for note in source.notes
+    )
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, "github createPR" in ran.stderr) == (1, True)
