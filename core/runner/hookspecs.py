@@ -185,17 +185,17 @@ class Around:
         """
 
     @hookspec(firstresult=True)
-    def load_workflow(self, path: Path) -> Any:
-        """Read a workflow file into the model. Called for each file that is named.
+    def load_workflow(self, path: Path, text: str) -> Any:
+        """Read a workflow file into the model. Called for each file that is named, with its text.
 
-        1. The native YAML is built in; dialects recognise their own files.
+        1. The native YAML is built in; dialects recognise their own files by their text.
 
-        Returns the workflow, or None when the file is not this plugin's.
+        Returns a `runner.workflows.Source` (`validated` makes one), or None when the file is not this plugin's.
         """
 
     @hookspec
     def validate_workflow(self, workflow: Any) -> Sequence[str]:
-        """Look at a loaded workflow before it is run. Called by `validate`, `plan` and `run`.
+        """Look at a loaded workflow (`runner.workflows.Loaded`) before it is run. Called by `validate`, `plan`, `run`.
 
         1. All answers are joined and shown with file and line.
 

@@ -174,7 +174,11 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class TypeSpec:
     """A task type: `payload_model` a pydantic model class (or None: any object), `requires` capabilities,
-    `expects` what counts as work done, `workplace` a worktree of the payload's repository or its `cwd` itself."""
+    `expects` what counts as work done, `workplace` a worktree of the payload's repository or its `cwd` itself.
+
+    A `container` has no step of its own: its payload names a workflow, whose steps are run. A type that is only
+    for steps `inside` of workflows can't be submitted as a task.
+    """
 
     payload_model: Any = None
     requires: tuple[str, ...] = ()
@@ -183,6 +187,8 @@ class TypeSpec:
     implicit_checks: tuple[Check, ...] = ()
     repairs: int = 0
     summary: str = ""
+    container: bool = False
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,6 +487,8 @@ class Context(Protocol):
     """Earlier attempts of this step, oldest first."""
     base: str | None
     """The commit or tree that the step (its first attempt) started from; None without a repository."""
+    workflow: Mapping[str, Any] | None
+    """`{"name", "engine", "params"}` of the workflow that the step is part of; None for a lone task."""
 
     def process(
         self,

@@ -53,11 +53,20 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "checks_output_contains": ("register_checks", "verify"),
     "checks_pr_url": ("register_checks", "verify"),
     "claiming": ("claim",),
+    "dialect_relay": ("load_workflow",),
+    "engine_openspec": ("enrich_prompt", "register_checks", "validate_workflow", "verify"),
     "notify": ("configure", "on_event"),
     "repair": ("repair",),
     "routing": ("configure", "route"),
     "sqlite_store": ("open_store",),
     "postgres_store": ("open_store",),
+    "steps_expand": ("register_types", "run_step"),
+    "steps_gate": ("register_types", "run_step"),
+    "steps_preflight": ("register_types", "run_step"),
+    "steps_script": ("register_types", "run_step"),
+    "steps_shell": ("register_types", "run_step"),
+    "steps_worktree": ("register_types", "run_step"),
+    "workflow_type": ("register_types",),
 }
 """The built-in plugins: modules of `runner_plugins`, each with the hooks it implements (plain functions).
 

@@ -36,6 +36,8 @@ class Look:
     cost_usd: float | None
     tokens: int | None
     line: str
+    step: str = ""
+    """The path of the step that runs, of a workflow."""
 
 
 class Progress:
@@ -52,6 +54,7 @@ class Progress:
         self._state: State = "idle"
         self._since = time.monotonic()
         self._attempt = 0
+        self._step = ""
         self._spent: float | None = None
         self._cost: float | None = None
         self._tokens: int | None = None
@@ -78,9 +81,11 @@ class Progress:
         self._logs, self._line = (), ""
         self._state = state
 
-    def attempt(self, n: int, *, repair: bool) -> None:
-        """Attempt `n` runs now."""
+    def attempt(self, n: int, *, repair: bool, step: str = "") -> None:
+        """Attempt `n` runs now, of that `step` of a workflow."""
         self._attempt = n
+        if step != self._step:
+            self._step, self._since, self._spent = step, time.monotonic(), None
         self.enter("repairing" if repair else "running")
 
     def spent(self, usage: Usage | None) -> None:
@@ -119,7 +124,7 @@ class Progress:
             return None
         cost = self._spent if self._cost is None else (self._spent or 0.0) + self._cost
         line = self._log_line() or self._redact(self._line)
-        return Look(task, self._state, self._since, self._attempt, cost, self._tokens, line[:LINE])
+        return Look(task, self._state, self._since, self._attempt, cost, self._tokens, line[:LINE], self._step)
 
     def _log_line(self) -> str:
         """The last line of the log that was written to last; the file is read only when one has grown."""

@@ -169,6 +169,8 @@ class Submission:
     def _spec(self, type: str, where: str) -> TypeSpec:
         """What a type needs: its handler's word here, or the little that workers publish."""
         spec = self.app.types.get(type)
+        if spec is not None and spec.inside:
+            raise located(where, f"'{type}' is only for steps of workflows", "runner workflow new NAME begins one")
         if spec is not None:
             return spec
         published = {name for worker in self.fleet.workers for name in worker.types}

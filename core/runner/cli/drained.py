@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runner.app import App
     from runner.cli.invocation import Invocation
     from runner.cli.selection import Selection
-    from runner.engine.task import Ended
+    from runner.engine.run import Ended
 
 
 class Reports:

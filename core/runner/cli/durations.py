@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.cli.invocation import Invocation
-    from runner.engine.task import Ended
+    from runner.engine.run import Ended
 
 
 def slowest(ended: Sequence[Ended], most: int) -> list[Ended]:

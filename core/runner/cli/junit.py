@@ -14,7 +14,7 @@ from runner.logtext import tail
 from runner.why import summary_of, verdicts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from xml.etree.ElementTree import Element
 
     from runner.model import Task
@@ -33,7 +33,6 @@ class Report:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._cases: list[Element] = []
-        self._counts = {"failure": 0, "error": 0, "skipped": 0}
         self._seconds = 0.0
 
     @classmethod
@@ -52,46 +51,51 @@ class Report:
 
         result: dict[str, Any] = dict(task.result or {})
         name = f"{title(task)} [{task.id}]"
-        case = Element("testcase", {"classname": _clean(task.type), "name": _clean(name), "time": f"{seconds:.3f}"})
+        case = Element("testcase", {"classname": cleaned(task.type), "name": cleaned(name), "time": f"{seconds:.3f}"})
         found = SubElement(case, "properties")
         for key, value in _properties(task, result):
-            SubElement(found, "property", {"name": key, "value": _clean(str(value))})
+            SubElement(found, "property", {"name": key, "value": cleaned(str(value))})
         kind = _kind(task)
         if kind:
-            self._counts[kind] += 1
             message = summary_of(result) or task.question or f"it is {task.status}"
-            told = SubElement(case, kind, {"message": _clean(message), "type": task.outcome or task.status})
-            told.text = _clean("\n".join(_red(result)))
+            told = SubElement(case, kind, {"message": cleaned(message), "type": task.outcome or task.status})
+            told.text = cleaned("\n".join(_red(result)))
         out = _output(result)
         if out:
-            SubElement(case, "system-out").text = _clean(out)
+            SubElement(case, "system-out").text = cleaned(out)
         self._cases.append(case)
         self._seconds += seconds
 
     def write(self) -> None:
         """Write the file."""
-        from xml.etree.ElementTree import Element, ElementTree, indent
+        write_suite(self._path, "runner", self._cases, self._seconds)
 
-        totals = {
-            "tests": str(len(self._cases)),
-            "failures": str(self._counts["failure"]),
-            "errors": str(self._counts["error"]),
-            "skipped": str(self._counts["skipped"]),
-            "time": f"{self._seconds:.3f}",
-        }
-        root = Element("testsuites")
-        suite = Element("testsuite", {"name": "runner", **totals})
-        suite.extend(self._cases)
-        root.append(suite)
-        indent(root)
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            with open(part, "wb") as file:
-                ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
-            os.replace(part, self._path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UsageError(f"--junit {self._path}: {error.strerror}") from None
+
+def write_suite(path: Path, name: str, cases: Sequence[Element], seconds: float | None = None) -> None:
+    """One suite of testcases into a file, whole or not at all; UsageError where it can't be written."""
+    from xml.etree.ElementTree import Element, ElementTree, indent  # here: few calls write a report
+
+    counts = {key: sum(case.find(key) is not None for case in cases) for key in ("failure", "error", "skipped")}
+    totals = {
+        "tests": str(len(cases)),
+        "failures": str(counts["failure"]),
+        "errors": str(counts["error"]),
+        "skipped": str(counts["skipped"]),
+        "time": f"{sum(float(case.get('time', 0)) for case in cases) if seconds is None else seconds:.3f}",
+    }
+    root = Element("testsuites")
+    suite = Element("testsuite", {"name": cleaned(name), **totals})
+    suite.extend(cases)
+    root.append(suite)
+    indent(root)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"--junit {path}: {error.strerror}") from None
 
 
 def _kind(task: Task) -> str:
@@ -138,5 +142,5 @@ def _output(result: dict[str, Any]) -> str:
     return text[-_TAIL:]
 
 
-def _clean(text: str) -> str:
+def cleaned(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)

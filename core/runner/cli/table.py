@@ -22,6 +22,7 @@ COMMANDS: dict[str, Entry] = {
     "submit": Entry("submit", "Put a task in the queue.", "Work"),
     "work": Entry("work", "Take tasks from the queue and run them.", "Work"),
     "run": Entry("run", "Run an agent here and now.", "Work"),
+    "workflow": Entry("workflow", "Run steps in order, by a file; resume, test.", "Work"),
     "queue": Entry("queue", "List tasks.", "Look"),
     "show": Entry("show", "Show a task: what it is, what came of it.", "Look"),
     "why": Entry("why", "Say why a task is not running, or ended as it did.", "Look"),

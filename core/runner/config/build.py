@@ -52,7 +52,9 @@ def problems(sources: Sources) -> list[ConfigError]:
     try:
         Settings.model_validate(merge.data)
     except ValidationError as error:
-        found += [ConfigError(*merge.complaint(details)) for details in error.errors(include_url=False)]
+        found += [
+            ConfigError(*complaint(details, Settings, merge.place)) for details in error.errors(include_url=False)
+        ]
     return found
 
 

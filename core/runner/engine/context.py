@@ -38,11 +38,11 @@ class Stop:
     def __init__(self) -> None:
         self.event = threading.Event()
         self.reason = ""
-        self._keeper: Keeper | None = None
+        self._keepers: list[Keeper] = []
 
     def watch(self, keeper: Keeper) -> None:
-        """End this keeper's tree when the stop comes."""
-        self._keeper = keeper
+        """End this keeper's tree too when the stop comes."""
+        self._keepers = [*self._keepers, keeper]
         if self.event.is_set():
             keeper.end()
 
@@ -51,8 +51,8 @@ class Stop:
         if not self.event.is_set():
             self.reason = reason
             self.event.set()
-        if self._keeper is not None:
-            (self._keeper.kill if kill else self._keeper.end)()
+        for keeper in self._keepers:
+            (keeper.kill if kill else keeper.end)()
 
     def check(self) -> None:
         """Raise when the task must end."""
@@ -72,6 +72,8 @@ class TaskContext:
         redaction: Redaction,
         stop: Stop,
         claim: Claim,
+        task: Task,
+        step: str,
         workspace: Path,
         folder: Path,
         env: Mapping[str, str],
@@ -81,13 +83,15 @@ class TaskContext:
         timeout: float | None,
         silence: float | None,
         progress: Progress,
+        workflow: Mapping[str, Any] | None = None,
     ) -> None:
-        assert claim.task is not None
         self.workspace = workspace
         self.folder = folder
         self.env = env
         self.claim = claim
-        self.task: Task = claim.task
+        self.task = task
+        self.step = step
+        self.workflow = workflow
         self.attempt = attempt
         self.previous = tuple(previous)
         self.base = base
@@ -200,7 +204,7 @@ class TaskContext:
             project=self.task.project,
             unit=self.task.unit,
             task=self.task.id,
-            step="main",
+            step=self.step,
             attempt=self.attempt,
             epoch=self.claim.epoch,
         )

@@ -27,20 +27,24 @@ def policy_of(spec: Mapping[str, Any]) -> Policy:
 
 
 def step_of(app: App, task: Task) -> Step:
-    """The step of a lone task: implicit checks of its type first, then its own."""
-    kind = app.types[task.type]
-    own = tuple(Check(one["type"], one.get("value")) for one in task.spec.get("checks", ()))
-    named = {check.type for check in own}
-    implicit = tuple(check for check in kind.implicit_checks if check.type not in named)
+    """The step of a lone task."""
     payload = dict(task.payload)
     if task.agent is not None:
         payload.setdefault("agent", task.agent)
-    checks = implicit + own
-    policy = policy_of(task.spec)
+    own = tuple(Check(one["type"], one.get("value")) for one in task.spec.get("checks", ()))
+    return completed(app, Step(MAIN, task.type, payload, own, policy_of(task.spec), f"{task.id}/{MAIN}"))
+
+
+def completed(app: App, step: Step) -> Step:
+    """The step with what its type always checks first, and the files that its checks go by protected."""
+    named = {check.type for check in step.checks}
+    implicit = tuple(check for check in app.types[step.type].implicit_checks if check.type not in named)
+    checks = implicit + step.checks
     gate = gate_files(app, checks)
+    policy = step.policy
     if gate:
         policy = replace(policy, protect=tuple(dict.fromkeys((*policy.protect, *gate))))
-    return Step(MAIN, task.type, payload, checks, policy, f"{task.id}/{MAIN}")
+    return replace(step, checks=checks, policy=policy)
 
 
 def gate_files(app: App, checks: Sequence[Check]) -> list[str]:

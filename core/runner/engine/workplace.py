@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.engine.folders import write_json
 from runner.errors import RunnerError
-from runner.workspace import Caps, branch_ref, open_workspace
+from runner.workspace import Caps, branch_ref, locate, open_workspace, state_of
 from runner.workspace import publish as move_branch
 from runner.workspace.git import Git
 
@@ -19,23 +23,39 @@ if TYPE_CHECKING:
     from runner.workspace import Workspace
 
 
-class Workplace:
-    """The workspace of one claim."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The workspace at the moment a step began: HEAD, a digest of everything, and the snapshot taken then, if any."""
 
-    def __init__(self, app: App, workspace: Workspace, base: str | None, unit: str) -> None:
+    head: str
+    digest: str
+    snapshot: str | None = None
+
+
+class Workplace:
+    """The workspace of one claim. Several steps may work in it at once."""
+
+    def __init__(self, app: App, workspace: Workspace, base: str | None, unit: str, reopen: Callable[[str], Any]):
         self._app = app
         self._ws = workspace
         self._unit = unit
-        self._start = workspace.state()
+        self._reopen = reopen
         self._timer: _Timer | None = None
         self._lock = threading.Lock()
-        self._left_out = 0
+        self._working = 0
         self.base = base
         self._asked: dict[str, Any] | None = None
 
     @classmethod
-    def open(cls, app: App, claim: Claim, workplace: str, previous: Sequence[Attempt]) -> Workplace:
-        """Make or continue the task's workspace."""
+    def open(
+        cls,
+        app: App,
+        claim: Claim,
+        workplace: str,
+        previous: Sequence[Attempt],
+        resume_from: str | None = None,
+    ) -> Workplace:
+        """Make or continue the task's workspace; from a snapshot when one is given."""
         task = claim.task
         assert task is not None
         moved = _Moved(task.spec.get("root"), app.project.root)
@@ -51,21 +71,26 @@ class Workplace:
         settings = app.config.workspace
         # An exclusive unit has one worktree for all its tasks, one after the other; else each task has its own.
         unit, epoch = (task.unit, task.unit_epoch) if task.unit and task.unit_epoch else (task.id, claim.epoch)
-        workspace = open_workspace(
-            repo=repo,
-            base=spec["commit"] if spec else None,
-            subdir=spec["subdir"] if spec else "",
-            unit=unit,
-            epoch=epoch,
-            state=app.project.state,
-            resume_from=None,
-            # The claim before this one did not settle: whatever it left is not to be trusted in place.
-            reclaimed=bool(previous) and previous[-1].outcome in (None, "lost_claim"),
-            copy=settings.copy,
-            cwd=cwd,
-            caps=Caps(settings.max_file, settings.max_total),
-        )
-        return cls(app, workspace, spec["commit"] if spec else None, unit)
+
+        def opened(resume_from: str | None, *, reclaimed: bool) -> Workspace:
+            return open_workspace(
+                repo=repo,
+                base=spec["commit"] if spec else None,
+                subdir=spec["subdir"] if spec else "",
+                unit=unit,
+                epoch=epoch,
+                state=app.project.state,
+                resume_from=resume_from,
+                reclaimed=reclaimed,
+                copy=settings.copy,
+                cwd=cwd,
+                caps=Caps(settings.max_file, settings.max_total),
+            )
+
+        # The claim before this one did not settle: whatever it left is not to be trusted in place.
+        lost = bool(previous) and previous[-1].outcome in (None, "lost_claim")
+        workspace = opened(resume_from, reclaimed=lost)
+        return cls(app, workspace, spec["commit"] if spec else None, unit, lambda ref: opened(ref, reclaimed=False))
 
     @property
     def cwd(self) -> Path:
@@ -82,18 +107,33 @@ class Workplace:
         """Whether the work is in files of this machine that another one does not have."""
         return self._ws.repo is not None
 
+    @cached_property
+    def in_repository(self) -> bool:
+        """Whether changes can be seen in git: in a worktree, or in the user's own checkout."""
+        return self._ws.repo is not None or locate(self._ws.cwd) is not None
+
     def begin(self, attempt: int, failed: Callable[[str], None]) -> None:
         """An attempt starts: snapshots every few minutes from now on; `failed` hears of those that fail."""
+        if self._ws.repo is None:
+            return
         every = float(self._app.config.workspace.snapshot_every)
-        if self._ws.repo is not None and every > 0:
-            self._timer = _Timer(every, lambda: self._snapshot(attempt, "periodic"), failed)
+        with self._lock:
+            self._working += 1
+            if self._timer is None and every > 0:
+                self._timer = _Timer(every, lambda: self._snapshot(attempt, "periodic"), failed)
 
-    def end(self, attempt: int, failed: Callable[[str], None]) -> None:
-        """The attempt's process is gone: a snapshot at the step's boundary."""
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
-        self.snapshot(attempt, failed)
+    def end(self, attempt: int, failed: Callable[[str], None]) -> dict[str, Any]:
+        """The attempt's process is gone: a snapshot at the step's boundary → what the result says of it."""
+        if self._ws.repo is None:
+            return {}
+        with self._lock:
+            self._working -= 1
+            timer = self._timer if self._working == 0 else None
+            if timer is not None:
+                self._timer = None
+        if timer is not None:
+            timer.stop()
+        return self.snapshot(attempt, failed)
 
     def snapshot(self, attempt: int, failed: Callable[[str], None]) -> dict[str, Any]:
         """A snapshot now → what the result says of it; `failed` hears of one that fails, which blocks deletion."""
@@ -119,10 +159,39 @@ class Workplace:
             with self._lock:
                 self._ws.commit_leftovers(message)
 
-    def changed(self) -> bool:
-        """Whether anything differs from the start of this claim, or from the commit the task started from."""
-        now = self._ws.state()
-        return now != self._start or (self.base is not None and now.head != self.base)
+    def mark(self, file: Path, *, fresh: bool, lone: bool, attempt: int = 0, snapshot: bool = False) -> Mark:
+        """The workspace as the step finds it at its first attempt: kept in `file`, so that a later claim knows it too.
+
+        Of a lone task it is the commit that the task started from (or, outside a repository, this moment).
+        """
+        if not fresh and not lone:
+            try:
+                return Mark(**json.loads(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                pass  # the state folder was cleared, or another machine had it: from here on
+        now = self._state()
+        taken = self._snapshot(attempt, "step") if snapshot and self._ws.repo is not None else None
+        mark = Mark(self.base if lone and self.base is not None else now.head, now.digest, taken.ref if taken else None)
+        if not lone:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_json(file, asdict(mark))
+        return mark
+
+    def changed(self, mark: Mark) -> bool:
+        """Whether anything differs from then: HEAD, index, files."""
+        now = self._state()
+        return bool(now.digest != mark.digest or now.head != mark.head)
+
+    def _state(self) -> Any:
+        if self._ws.repo is None and self.in_repository:
+            return state_of(self._ws.cwd)
+        return self._ws.state()
+
+    def rewind(self, ref: str) -> None:
+        """Go on in a new worktree that is as the snapshot was; the present one stays where it is, snapshotted."""
+        with self._lock:
+            old, self._ws = self._ws, self._reopen(ref)
+        old.close()
 
     def publication(self) -> dict[str, Any] | None:
         """The branch that is to move once the settle is accepted; None when nothing was committed."""

@@ -249,19 +249,22 @@ class CancelTask(Op):
 class RetryTask(Op):
     """Queue a finished or waiting task again with fresh counters → str, the new status. Held: Conflict.
 
-    The park of its account, if there is one, is lifted; `anywhere` lets it leave the machine with its workspace.
+    The park of its account, if there is one, is lifted; `anywhere` lets it leave the machine with its workspace;
+    a `payload` takes the place of the task's.
     """
 
     task: str
     by: str = ""
     anywhere: bool = False
+    payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveTask(Op):
     """A person's decision on a needs_human (or failed) task → str, the new status.
 
-    `to`: `pending` (again, with `answer`), `done` (accepted: a human verdict), `failed`.
+    `to`: `pending` (again, with `answer`, and `payload` in the place of the task's), `done` (accepted: a human
+    verdict), `failed`.
     """
 
     task: str
@@ -269,6 +272,7 @@ class ResolveTask(Op):
     notes: str = ""
     answer: str | None = None
     by: str = ""
+    payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def types_of(app: App, wanted: Sequence[str]) -> tuple[str, ...]:
     for name in wanted:
         if name not in app.types:
             raise UsageError(f"no task type is called '{name}'", suggestion(name, app.types))
-    return tuple(wanted) or tuple(sorted(app.types.usable()))
+    return tuple(wanted) or tuple(sorted(name for name in app.types.usable() if not app.types[name].inside))
 
 
 def make_worker(app: App, *, machine: str, types: Sequence[str], slots: int) -> Worker:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.engine.context import Stop
-from runner.engine.task import TaskRun
+from runner.engine.held import Held
+from runner.engine.run import Run
 from runner.errors import StoreError
-from runner.keeper import Keeper
 from runner.progress import Progress
+from runner.worker.keepers import SlotKeepers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from runner.app import App
     from runner.engine.desk import Desk
-    from runner.engine.task import Ended
+    from runner.engine.run import Ended
     from runner.keeper import Redaction
     from runner.model import Claim
 
@@ -39,11 +40,11 @@ class Slot:
         ended: Callable[[Claim, Ended], None],
         failed: Callable[[BaseException], None],
         replaced: Callable[[], None],
+        stepped: Callable[[Claim, Mapping[str, Any]], None] | None = None,
     ) -> None:
-        self.keeper = Keeper(label=f"slot-{number}", redact=redaction)
+        self.keepers = SlotKeepers(number, redaction, replaced)
         self.claim: Claim | None = None
         self.progress = Progress(redaction.text)
-        self._number = number
         self._app = app
         self._desk = desk
         self._inbox = inbox
@@ -53,7 +54,7 @@ class Slot:
         self._began = began
         self._ended = ended
         self._failed = failed
-        self._replaced = replaced
+        self._stepped = stepped
         self._stop = Stop()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
@@ -74,15 +75,15 @@ class Slot:
         """The claim was renewed: its keeper lets the children live for so long, also if this process is stopped."""
         with self._lock:
             if self.claim == claim:
-                self.keeper.trust(seconds)
+                self.keepers.trust(seconds)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the thread's end."""
         self._thread.join(timeout)
 
     def close(self) -> None:
-        """End the keeper, and with it whatever still runs."""
-        self.keeper.close()
+        """End the keepers, and with them whatever still runs."""
+        self.keepers.close()
 
     def _run(self) -> None:
         while (claim := self._inbox.get()) is not None:
@@ -98,37 +99,23 @@ class Slot:
                 return
 
     def _one(self, claim: Claim) -> None:
-        self._whole_keeper()
         with self._lock:
             self.claim, self._stop = claim, Stop()
-            self._stop.watch(self.keeper)
+            stop = self._stop
         assert claim.task is not None
+        self.keepers.begin(claim.task, stop)
         self.progress.begin(claim.task)
         self._began(claim)
-        run = TaskRun(
-            app=self._app,
-            claim=claim,
-            desk=self._desk,
-            keeper=self.keeper,
-            redaction=self._redaction,
-            stop=self._stop,
-            machine=self._machine,
-            env=self._env,
-            progress=self.progress,
-        )
+        held = Held(self._app, claim, self._desk, self._redaction, stop, self._machine, self._env)
+        stepped = self._stepped
+        changed = None if stepped is None else lambda told: stepped(claim, told)
+        run = Run(held, self.keepers.first, self.keepers, self.progress, changed)
         try:
             ended = run.run()
         finally:
             self.progress.end()
             with self._lock:
                 self.claim = None
-                self.keeper.trust(None)
+            self.keepers.trust(None)
+            self.keepers.end()
         self._ended(claim, ended)
-
-    def _whole_keeper(self) -> None:
-        """A keeper that died is replaced, and the store told, before anything runs under the new one."""
-        if self.keeper.alive:
-            return
-        self.keeper.close()
-        self.keeper = Keeper(label=f"slot-{self._number}", redact=self._redaction)
-        self._replaced()

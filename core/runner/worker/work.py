@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from runner.app import App
-    from runner.engine.task import Ended
+    from runner.engine.run import Ended
     from runner.model import Agent, Claim
     from runner.progress import Progress
     from runner.store import Op
@@ -55,7 +55,8 @@ class Work:
     """`runner work`. `mode` is `once`, `drain` or `loop`.
 
     `talk` gets sentences for people, `began` and `ended` each task (from its slot's thread); without `began`
-    it is a sentence too. `progress` is what the slots do now, for who watches.
+    it is a sentence too; `stepped` each step of a workflow whose state changes. `progress` is what the slots
+    do now, for who watches.
     """
 
     def __init__(
@@ -70,18 +71,21 @@ class Work:
         ended: Callable[[Ended], None],
         began: Callable[[Claim], None] | None = None,
         only: Sequence[str] = (),
+        stepped: Callable[[Claim, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._came_to: dict[str, str] = {}
         self._app = app
         self._mode = mode
         self._talk = talk
         self._tell = ended
+        self._stepped = stepped
         self._tell_began = began or self._talk_began
         self._inbox: SimpleQueue[Claim | None] = SimpleQueue()
         self._room = 1 if mode == "once" else slots
         self._busy: set[tuple[str, int]] = set()
         self._started = 0
         self._lock = threading.Lock()
+        self._registering = threading.Lock()
         self._signals: list[int] = []
         self._seen = 0
         self._deadline: float | None = None
@@ -141,16 +145,18 @@ class Work:
             ended=self._ended,
             failed=self._failed,
             replaced=self._replaced,
+            stepped=self._stepped,
         )
 
     def _with_keepers(self) -> None:
         """The worker with the keepers that have to be gone before it counts as dead."""
-        keepers = tuple(slot.keeper.identity for slot in self._slots)
+        keepers = tuple(keeper.identity for slot in self._slots for keeper in slot.keepers.all)
         self._worker = self._writer.worker = replace(self._worker, keepers=keepers)
 
     def _replaced(self) -> None:
-        self._with_keepers()
-        self._writer.commit([Register(worker=self._worker)])
+        with self._registering:
+            self._with_keepers()
+            self._writer.commit([Register(worker=self._worker)])
 
     # The writer's and the slots' calls
 
@@ -204,8 +210,8 @@ class Work:
 
     @property
     def progress(self) -> tuple[Progress, ...]:
-        """What each slot does now."""
-        return tuple(slot.progress for slot in self._slots)
+        """What each slot does now, and what workflows in them run beside."""
+        return tuple(one for slot in self._slots for one in (slot.progress, *slot.keepers.busy))
 
     @property
     def counts(self) -> Counter[str]:

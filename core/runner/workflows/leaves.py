@@ -29,40 +29,46 @@ READ_ONLY = frozenset(("reviewer", "analyst"))
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A step filled in: what runs, and the digest of it by which a resumed run knows it again.
+    """A step filled in: what runs, and the digests by which a resumed run knows it again.
 
-    `retries` beyond the first attempt, `repairs` of red checks; `session` is what the file says of it.
+    `digest` is of everything, `definition` of what the file says alone. `retries` beyond the first attempt come
+    after `delay` seconds; `session` is what the file says of it; `repairer` what the payload of the repairing
+    agent begins with.
     """
 
     step: Step
     digest: str
+    definition: str
     retries: int = 0
+    delay: float = 0.0
     session: str = "new"
     workdir: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    repairer: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the workflow says for all its steps: retries, repairs, the default agent."""
-
-    retries: int = 0
-    repairs: int = 0
-    agent: str = "claude"
-    foreign: bool = False
-
-
 class Filling:
-    """Fills in one effect's definition."""
+    """Fills in one effect's definition. `agent` is the default one, `dependence` the agent of the nearest need."""
 
-    def __init__(self, effect: Effect, run: str, rules: Rules, builtins: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        effect: Effect,
+        run: str,
+        builtins: Mapping[str, Any],
+        *,
+        agent: str = "claude",
+        dependence: str | None = None,
+    ) -> None:
         self.effect = effect
-        self.rules = rules
         self.run = run
         self.given = effect.node.definition
-        self.scope = effect.scope.inner({"step_id": effect.node.id, "run_id": run, **builtins})
+        own = {"step_id": effect.node.id, "run_id": run, "workflow_dir": self.given.get("folder", ""), **builtins}
+        self.scope = effect.scope.inner(own)
+        self.foreign = bool(self.given.get("foreign"))
         self.warnings: list[str] = []
+        self._agent_name = agent
+        self._dependence = dependence
 
     def leaf(self) -> Leaf:
         """The step. TemplateError, with the definition's place, for a name that means nothing."""
@@ -85,14 +91,16 @@ class Filling:
         digest = digest_of(
             [type, payload, [asdict(check) for check in checks], asdict(policy), env, workdir, session, machine]
         )
-        retries = self.given.get("retries")
         return Leaf(
             step,
             digest,
-            self.rules.retries if retries is None else int(retries),
+            definition_digest(self.effect),
+            int(self.given.get("retries") or 0),
+            float(self.given.get("delay") or 0.0),
             session,
             workdir,
             env,
+            self._repairer(policy),
             tuple(self.warnings),
         )
 
@@ -105,7 +113,7 @@ class Filling:
         prompt = "\n\n".join([*told, self.text(self.given["prompt"])])
         payload: dict[str, Any] = {
             "prompt": prompt,
-            "agent": self.given.get("cli") or self.given.get("agent") or self.rules.agent,
+            "agent": self.given.get("cli") or self.given.get("agent") or self._agent_name,
         }
         if self.given.get("model"):
             payload["model"] = self.text(self.given["model"])
@@ -122,7 +130,7 @@ class Filling:
 
     def _command(self, text: str) -> dict[str, Any]:
         shell = str(self.given.get("shell", "sh"))
-        command = compile_command(text, self.scope, bash=shell == "bash", literal_expressions=self.rules.foreign)
+        command = compile_command(text, self.scope, bash=shell == "bash", literal_expressions=self.foreign)
         self.warnings += command.warnings
         payload: dict[str, Any] = {"command": command.text, "shell": shell}
         if command.values:
@@ -155,7 +163,7 @@ class Filling:
     def _preflight(self) -> tuple[str, dict[str, Any]]:
         checks = []
         for one in self.given["preflight"]:
-            command = compile_command(one["command"], self.scope, literal_expressions=self.rules.foreign)
+            command = compile_command(one["command"], self.scope, literal_expressions=self.foreign)
             checks.append({**one, "command": command.text, "values": list(command.values)})
         return "preflight", {"checks": checks}
 
@@ -166,7 +174,7 @@ class Filling:
 
     def text(self, value: str) -> str:
         """A text filled in."""
-        return render(value, self.scope, literal_expressions=self.rules.foreign)
+        return render(value, self.scope, literal_expressions=self.foreign)
 
     def deep(self, value: Any) -> Any:
         """A value of any shape with its texts filled in."""
@@ -197,30 +205,48 @@ class Filling:
             return {**value, "run": self._gate_command(value.get("run"))}
         if not isinstance(value, str):
             return value
-        return compile_command(value, self.scope, literal_expressions=self.rules.foreign).inline()
+        return compile_command(value, self.scope, literal_expressions=self.foreign).inline()
 
     def _policy(self, kind: str) -> Policy:
         given = self.given
         expects: Expects | None = given.get("expects")
-        if expects is None and given.get("preset") in READ_ONLY:
-            expects = "answer"
-        repairable = given.get("repairable")
-        repairs = self.rules.repairs if kind == "agent" else 0
-        if repairable is False:
-            repairs = 0
-        elif repairable is True:
-            repairs = max(repairs, 2)
-        elif isinstance(repairable, dict):
-            repairs = int(repairable.get("attempts", 2))
+        if expects is None and (
+            self.foreign
+            or given.get("preset") in READ_ONLY
+            or given.get("mode") in ("headless", "autonomous", "interactive")
+        ):
+            expects = "answer" if kind == "agent" else None
+        repairs, repairing = self._repairs(kind)
         return Policy(
             expects=expects,
             attempts=1,
             repairs=repairs,
+            repair_agent=repairing,
             timeout=given.get("timeout"),
             may_edit=tuple(given.get("may_edit") or ()),
             protect=tuple(given.get("protect") or ()),
             artifacts=tuple(self.text(glob) for glob in given.get("artifacts") or ()),
         )
+
+    def _repairs(self, kind: str) -> tuple[int, str | None]:
+        """How many repairs, and by whom: the agent that is named, the step's own, else that of its nearest need."""
+        rule = self.given.get("repairable")
+        if not rule or kind in ("probe", "gate", "preflight", "worktree"):
+            return 0, None
+        most = int(rule.get("attempts", 2)) if isinstance(rule, dict) else 2
+        named = self.given.get("repairer", {}).get("agent") or (rule.get("agent") if isinstance(rule, dict) else None)
+        if kind == "agent":
+            return most, named
+        named = named or self._dependence
+        return (most, named) if named is not None else (0, None)
+
+    def _repairer(self, policy: Policy) -> Mapping[str, Any] | None:
+        return self.given.get("repairer") if policy.repair_agent is not None else None
+
+
+def definition_digest(effect: Effect) -> str:
+    """The digest of what the file says of an effect, before anything is filled in."""
+    return digest_of([effect.kind, effect.text, effect.node.kind, effect.node.definition])
 
 
 def digest_of(value: Any) -> str:

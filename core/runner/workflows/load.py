@@ -18,7 +18,7 @@ from runner.workflows.model import Step, Workflow
 from runner.workflows.nodes import Iterations, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from runner.workflows.model import Param
 
@@ -72,40 +72,47 @@ def place_of(places: Mapping[Place, str], path: Sequence[str | int]) -> str:
     return places.get(whole, "workflow")
 
 
-def find(name: str, folders: Sequence[Path]) -> Path:
+def find(name: str, folders: Sequence[Path], known: Collection[str] = ()) -> Path:
     """The file of a workflow: a path, or a name looked up in `folders` (versioned files: the newest).
 
-    Raises ConfigError with the nearest name.
+    `known` are the real paths of all files there are; none: those on disk. Raises ConfigError with the nearest name.
     """
     path = Path(name)
     if path.suffix in SUFFIXES or os.sep in name:
         for base in (Path(), *folders):
-            if (base / path).is_file():
+            if _is_file(base / path, known):
                 return base / path
-        raise ConfigError(f"there is no workflow file '{name}'", _nearby(name, folders))
+        raise ConfigError(f"there is no workflow file '{name}'", _nearby(name, folders, known))
     for folder in folders:
         for suffix in SUFFIXES:
-            if (folder / f"{name}{suffix}").is_file():
+            if _is_file(folder / f"{name}{suffix}", known):
                 return folder / f"{name}{suffix}"
         versions = [
             (int(match[2]), int(match[3]), file)
-            for file in _files(folder)
+            for file in _files(folder, known)
             if (match := _VERSIONED.fullmatch(file.stem)) and match[1] == name
         ]
         if versions:
             return max(versions)[2]
-    raise ConfigError(f"there is no workflow '{name}'", _nearby(name, folders))
+    raise ConfigError(f"there is no workflow '{name}'", _nearby(name, folders, known))
 
 
-def _files(folder: Path) -> list[Path]:
+def _is_file(path: Path, known: Collection[str]) -> bool:
+    return os.path.realpath(path) in known if known else path.is_file()
+
+
+def _files(folder: Path, known: Collection[str] = ()) -> list[Path]:
+    if known:
+        real = os.path.realpath(folder)
+        return sorted(Path(path) for path in known if os.path.dirname(path) == real)
     try:
         return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _nearby(name: str, folders: Sequence[Path]) -> str:
-    names = sorted({file.stem for folder in folders for file in _files(folder)})
+def _nearby(name: str, folders: Sequence[Path], known: Collection[str]) -> str:
+    names = sorted({file.stem for folder in folders for file in _files(folder, known)})
     looked = ", ".join(str(folder) for folder in folders)
     return suggestion(Path(name).stem, names) if names else f"looked in: {looked}" if looked else ""
 
@@ -167,12 +174,18 @@ def validated(path: Path, text: str, data: Mapping[str, Any], places: Mapping[Pl
     return Source(path, text, data, places, workflow)
 
 
-def load(path: Path, folders: Sequence[Path] = (), reader: Callable[[Path], Source] = read) -> Loaded:
+def load(
+    path: Path,
+    folders: Sequence[Path] = (),
+    reader: Callable[[Path], Source] = read,
+    known: Collection[str] = (),
+) -> Loaded:
     """The workflow in a file with all it refers to; ConfigError for whatever can be known to be wrong with it.
 
-    `folders` are where other workflows are looked up by name, `reader` reads one file (of any dialect).
+    `folders` are where other workflows are looked up by name, `reader` reads one file (of any dialect), `known`
+    are the real paths of all files there are (none: those on disk).
     """
-    builder = _Builder(folders, reader)
+    builder = _Builder(folders, reader, known)
     source = builder.source(path)
     root = builder.workflow(source, ())
     files = {one.path: one.text for one in builder.sources.values()}
@@ -183,8 +196,9 @@ def load(path: Path, folders: Sequence[Path] = (), reader: Callable[[Path], Sour
 class _Builder:
     """Makes nodes of steps, reading each file once."""
 
-    def __init__(self, folders: Sequence[Path], reader: Callable[[Path], Source]) -> None:
+    def __init__(self, folders: Sequence[Path], reader: Callable[[Path], Source], known: Collection[str]) -> None:
         self._folders = tuple(folders)
+        self._known = known
         self._read = reader
         self.sources: dict[Path, Source] = {}
 
@@ -199,7 +213,7 @@ class _Builder:
 
         if source.workflow.extends is None:
             return source
-        base = find(source.workflow.extends, (source.path.parent, *self._folders))
+        base = find(source.workflow.extends, (source.path.parent, *self._folders), self._known)
         below = self.source(base)
         return replace(extend(source, below), foreign=below.foreign, notes=(*below.notes, *source.notes))
 
@@ -282,7 +296,7 @@ class _Builder:
         """A step that runs another workflow: found now, its parameters compared."""
         assert step.workflow is not None
         try:
-            other = self.source(find(step.workflow, (source.path.parent, *self._folders)))
+            other = self.source(find(step.workflow, (source.path.parent, *self._folders), self._known))
         except ConfigError as error:
             if error.message.startswith("there is no workflow"):
                 raise ConfigError(f"{source.place(*path, 'workflow')}: {error.message}", error.hint) from None
@@ -323,7 +337,7 @@ def definition_of(step: Step, source: Source) -> dict[str, Any]:
     given = step.model_dump(exclude_defaults=True, by_alias=False, exclude={"id", "needs", "when", "steps"})
     if step.kind == "agent":
         if step.agent is None:  # a session that the file names may say whose it is
-            given |= {"agent": one.agent for one in flow.sessions if one.name == step.session and one.agent}
+            given |= next(({"agent": one.agent} for one in flow.sessions if one.agent and one.name == step.session), {})
         use = flow.agents.get(given.get("agent", ""))
         if use is not None:
             for name, value in use.model_dump(exclude_none=True).items():
@@ -334,7 +348,31 @@ def definition_of(step: Step, source: Source) -> dict[str, Any]:
     if flow.env and step.kind in ("agent", "shell", "script"):
         given["env"] = {**flow.env, **step.env}
     given["folder"] = os.fspath(source.path.parent)
+    _rules(given, step, source)
     return given
+
+
+def _rules(given: dict[str, Any], step: Step, source: Source) -> None:
+    """What the workflow says for all its steps, where the step itself says nothing."""
+    flow = source.workflow
+    retry = flow.on_error.retry
+    if retry is not None:
+        given.setdefault("retries", retry.max)
+        if retry.delay:
+            given.setdefault("delay", retry.delay)
+    if flow.repairable is not None:
+        whole = flow.repairable
+        given.setdefault("repairable", whole if isinstance(whole, bool) else whole.model_dump(exclude_none=True))
+    rule = given.get("repairable")
+    named = rule.get("agent") if isinstance(rule, dict) else None
+    use = flow.agents.get(named or "")
+    if use is not None:
+        own = {"agent": use.cli or named, "model": use.model, "permission": use.permission}
+        given["repairer"] = {key: value for key, value in own.items() if value is not None}
+    if flow.engine is not None and step.kind == "agent":
+        given["engine"] = flow.engine.model_dump()
+    if source.foreign:
+        given["foreign"] = True
 
 
 def _check_cycles(nodes: Sequence[Node]) -> None:

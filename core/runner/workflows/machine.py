@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.templates import Scope, TemplateError, render
-from runner.templates.expression import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,8 @@ class Result:
     outcome: str = "ok"
     output: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    stamp: int = 0
+    """When it came to this, by a count that grows: a result is out of date when what it needs is newer."""
 
     @property
     def ok(self) -> bool:
@@ -70,6 +71,27 @@ class Item:
     rounds: list[Any] = field(default_factory=list)
     items: tuple[str, ...] = ()
     reason: str = ""
+    stamp: int = 0
+    """The newest stamp of what it came to and of what it needs."""
+
+    @property
+    def floor(self) -> int:
+        """The newest stamp of what it needs: what it came to itself must be newer, or is out of date."""
+        frame = self.frame
+        found = max((frame.items[need].stamp for need in self.node.needs), default=0)
+        return max(found, frame.floor, self.stamp)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it is a loop that failed because its iterations were used up."""
+        loop = self.node.iterations
+        return (
+            self.state == "failed"
+            and loop is not None
+            and loop.max is not None
+            and self.round >= loop.max
+            and (self.inside is not None and not self.inside.failed)
+        )
 
     @property
     def satisfies(self) -> bool:
@@ -83,6 +105,8 @@ class Frame:
     def __init__(self, nodes: tuple[Node, ...], path: str, owner: Item | None, scope: Scope) -> None:
         self.owner = owner
         self.scope = scope
+        self.floor = owner.floor if owner is not None else 0
+        """The newest stamp of what the container needs, and of what its earlier iterations came to."""
         self.broken = False
         """A `break_if` held: nothing more starts here, and what failed counts for nothing."""
         self.items = {
@@ -119,7 +143,7 @@ class Machine:
         self.changed: list[Item] = []
         """Items whose state changed since the caller last looked, in order."""
         self._warn = warn
-        self._builtins = dict(builtins or {})
+        self.builtins = dict(builtins or {})
         self._ready: deque[Effect] = deque()
         self._asked: dict[str, Item] = {}
         self._agenda: deque[Item] = deque()
@@ -144,11 +168,21 @@ class Machine:
             return None
         return self._ready.popleft()
 
+    def item(self, effect: Effect) -> Item:
+        """Whose effect it is; it must not be answered yet."""
+        return self._asked[effect.address]
+
+    def again(self, effect: Effect) -> None:
+        """The effect is to be taken again, after the others that are ready."""
+        self._set(self._asked[effect.address], "running")
+        self._ready.append(effect)
+
     def answer(self, effect: Effect, result: Result) -> None:
         """Tell what came of an effect."""
         item = self._asked.pop(effect.address)
         if item.state in ENDED:
             return
+        item.stamp = max(item.stamp, result.stamp)
         if effect.kind == "probe":
             self._probed(item, result)
         elif effect.kind == "expand":
@@ -258,6 +292,8 @@ class Machine:
             asked.append("always")
             return True
 
+        from runner.templates.expression import evaluate  # here: only who has conditions pays for it
+
         functions = {"success": success, "failure": failure, "always": always}
         value = evaluate(item.node.when, item.frame.scope, functions)
         if not asked:
@@ -307,7 +343,7 @@ class Machine:
 
     def _workflow_scope(self, values: Mapping[str, Any]) -> Scope:
         """Built-in names, then parameters, then captures, which hide them."""
-        return Captures({}, Scope(values, Scope(self._builtins)))
+        return Captures({}, Scope(values, Scope(self.builtins)))
 
     def _ask(self, effect: Effect, item: Item) -> None:
         self._set(item, "running")
@@ -390,6 +426,7 @@ class Machine:
     def _end(self, item: Item, state: State, reason: str = "") -> None:
         """An item has its last state: what that means for its loop, its dependants, its container."""
         item.reason = reason
+        item.stamp = max(item.stamp, item.floor)
         item.tolerated = item.node.continue_on_failure
         ran = state in ("done", "failed")
         wanted = {"done": "success", "failed": "failure"}.get(state)
@@ -401,6 +438,11 @@ class Machine:
         elif state == "failed" and not item.tolerated and self._counts(item):
             self.stopping = self.stopping or self.fail_fast
         self._agenda.append(item)
+
+    def counts(self, item: Item) -> bool:
+        """Whether its failure would fail the run: neither it nor a container around it tolerates one."""
+        node = item.node
+        return not node.continue_on_failure and node.break_if != "failure" and self._counts(item)
 
     def _counts(self, item: Item) -> bool:
         """Whether its failure fails the run: no container around it tolerates one."""
@@ -444,6 +486,7 @@ class Machine:
         assert owner is not None
         if owner.state in ENDED:
             return
+        owner.stamp = max((owner.stamp, *(child.stamp for child in frame.items.values())))
         failed = frame.failed and not frame.broken
         if owner.node.kind == "loop":
             owner.rounds.append({id: view(item) for id, item in frame.items.items()})

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from runner.workspace.base import locate as locate
     from runner.workspace.changes import Changes as Changes
     from runner.workspace.changes import State as State
+    from runner.workspace.changes import state_of as state_of
     from runner.workspace.clean import Removal as Removal
     from runner.workspace.clean import plan_clean as plan_clean
     from runner.workspace.clean import remove as remove
@@ -45,6 +46,7 @@ _HOME = {
     "publish": "publishing",
     "remove": "clean",
     "restore": "kept",
+    "state_of": "changes",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "publish",
     "remove",
     "restore",
+    "state_of",
 ]
 
 

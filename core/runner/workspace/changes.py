@@ -77,6 +77,15 @@ def capture(root: Path, git: Git, base: str, copied: Collection[str]) -> State:
     return State(head, _digest(head, entries), entries)
 
 
+def state_of(folder: Path) -> State:
+    """The state of the user's own checkout that holds `folder`; of a plain folder where there is none."""
+    from runner.workspace.base import locate
+    from runner.workspace.git import Git
+
+    base = locate(folder)
+    return capture(base.repo, Git(base.repo), base.commit, ()) if base is not None else capture_plain(folder)
+
+
 def capture_plain(root: Path) -> State:
     """The state of a folder outside any repository, by size and times of its files."""
     files = walk(os.fspath(root)).files

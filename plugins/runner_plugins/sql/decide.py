@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import Conflict, NotFound, UsageError, suggestion
 from runner.statuses import CANCELLED, DONE, FAILED, HELD, NEEDS_HUMAN, PENDING, TERMINAL
@@ -11,6 +11,8 @@ from runner_plugins.sql.rows import dump, load, note
 from runner_plugins.sql.settle import OUTBOX
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runner.store import CancelTask, Published, ResolveTask, RetryTask
     from runner_plugins.sql.tx import Row, Tx
 
@@ -20,7 +22,7 @@ CANCEL = """UPDATE tasks SET status = 'cancelled', outcome = 'cancelled', blocke
     WHERE seq = :seq"""
 AGAIN = """UPDATE tasks SET status = 'blocked', blocked_by = NULL, outcome = NULL, attempts = 0, interruptions = 0,
     not_before = NULL, question = CASE WHEN :answered = 1 THEN question END,
-    answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0
+    answer = COALESCE(:answer, answer), finished_at = NULL, cancel = 0, payload = COALESCE(:payload, payload)
     WHERE seq = :seq"""
 UNPARK = """DELETE FROM accounts WHERE name = (SELECT account FROM tasks WHERE seq = :seq)
     AND project = (SELECT project FROM tasks WHERE seq = :seq)"""
@@ -64,17 +66,26 @@ def retry(tx: Tx, op: RetryTask) -> str:
     row = _find(tx, op.task)
     if row[1] in HELD:
         raise Conflict(f"task {op.task} is {row[1]}", f"cancel it first: `runner cancel {op.task}`")
-    if row[1] == PENDING and not op.anywhere:
+    if row[1] == PENDING and not op.anywhere and op.payload is None:
         tx.run(UNPARK, seq=row[0])
         tx.woken.add("work")
         return PENDING
     if op.anywhere:
         tx.post(NO_HOME, seq=row[0])
         tx.post(NO_UNIT_HOME, unit=row[4])
-    return _again(tx, op.task, row, None, op.by, "task.retried", {})
+    return _again(tx, op.task, row, None, op.by, "task.retried", {}, op.payload)
 
 
-def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, data: dict[str, str]) -> str:
+def _again(
+    tx: Tx,
+    task: str,
+    row: Row,
+    answer: str | None,
+    by: str,
+    kind: str,
+    data: dict[str, str],
+    payload: Mapping[str, Any] | None,
+) -> str:
     seq, status, epoch, project, unit, limit_key, _, key, _ = row
     if key is not None:
         tx.lock(f"submit:{project}:{key}")
@@ -83,7 +94,8 @@ def _again(tx: Tx, task: str, row: Row, answer: str | None, by: str, kind: str, 
         raise Conflict(f"key '{key}' of task {task} is in use by task {taken[0]}", "wait for that one, or cancel it")
     # A person who queues it again has seen to what parked its account (a log-in, a limit that is over).
     tx.run(UNPARK, seq=seq)
-    tx.post(AGAIN, seq=seq, answer=answer, answered=int(answer is not None))
+    given = None if payload is None else dump(payload)
+    tx.post(AGAIN, seq=seq, answer=answer, answered=int(answer is not None), payload=given)
     after = admit(tx, seq)
     if status == PENDING and after != PENDING:
         step_aside(tx, project, unit, limit_key)
@@ -103,7 +115,7 @@ def resolve(tx: Tx, op: ResolveTask) -> str:
     if status not in (NEEDS_HUMAN, FAILED):
         raise Conflict(f"task {op.task} is {status}", "only needs_human and failed tasks take a decision")
     if op.to == PENDING:
-        return _again(tx, op.task, row, op.answer, op.by, "task.resolved", data)
+        return _again(tx, op.task, row, op.answer, op.by, "task.resolved", data, op.payload)
     verdict = {"by": op.by, "to": op.to, "notes": op.notes}
     outcome = "ok" if op.to == DONE else "check_failed"
     tx.post(CLOSE, seq=seq, status=op.to, outcome=outcome, result=dump({**(load(result) or {}), "human": verdict}))

@@ -16,7 +16,7 @@ from runner.statuses import BLOCKED, DONE, NEEDS_HUMAN, PENDING, PLANNING, SCHED
 if TYPE_CHECKING:
     from runner.app import App
     from runner.cli.invocation import Invocation
-    from runner.engine.task import Ended
+    from runner.engine.run import Ended
 
 WAITING = (BLOCKED, SCHEDULED, PENDING)
 

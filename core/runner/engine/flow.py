@@ -1,0 +1,386 @@
+"""A task that is a workflow: its steps from the file, their results from the journal, their sessions, their budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.engine.budget import Spending
+from runner.engine.journal import Again, Decision, Journal, result_of
+from runner.engine.leaf import Assignment
+from runner.engine.plan import completed
+from runner.engine.sessions import Sessions
+from runner.engine.tried import OUTPUT
+from runner.engine.waits import Wait
+from runner.model import Check, Step, StepResult
+from runner.templates import TemplateError, render
+from runner.workflows.leaves import Filling, Leaf, definition_digest, digest_of
+from runner.workflows.machine import ENDED, Machine, Result
+from runner.workflows.payload import library, values_of
+from runner.workflows.select import only_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.engine.held import Held
+    from runner.engine.tried import LeafEnd
+    from runner.model import Attempt, Task
+    from runner.templates import Scope
+    from runner.workflows.load import Loaded
+    from runner.workflows.machine import Effect, Item
+
+
+_HOW = ("new", "resume", "inherit")
+"""What `session` can say besides a name."""
+
+
+class Flow:
+    """The steps of one claimed workflow."""
+
+    def __init__(self, held: Held, previous: Sequence[Attempt]) -> None:
+        self._held = held
+        self.payload = held.task.payload
+        cwd = Path(held.task.spec.get("cwd") or held.app.project.root)
+        self.loaded: Loaded = library(held.app, cwd, self.payload.get("_files") or {}).load(self._name)
+        self.values = values_of(self.loaded, self.payload.get("params") or {})
+        flow = self.loaded.source.workflow
+        self.concurrency = flow.max_concurrency
+        base = held.task.spec.get("base")
+        self.workplace = held.app.types[held.task.type].workplace if base else "cwd"
+        self.journal = Journal(
+            previous,
+            [Again.from_json(one) for one in self.payload.get("_again", ())],
+            {path: Decision(**one) for path, one in self.payload.get("_decisions", {}).items()},
+        )
+        self.resume_from = self._rewound(previous)
+        self.sessions = Sessions(self.payload.get("_session"))
+        self.spending = Spending(flow.budget, previous)
+        self.began = time.monotonic()
+        self.before = float((held.task.result or {}).get("active_s") or 0.0)
+        self.deadline = None if flow.timeout is None else self.began + max(0.0, flow.timeout - self.before)
+        self.warnings: list[str] = []
+        self.unknown: list[dict[str, Any]] = []
+        self.told: dict[str, dict[str, Any]] = {}
+        """What people are told of each step, by its path."""
+        self.reasons: dict[str, str] = {}
+        """Why what has no result that holds runs."""
+        self._leaves: dict[str, Leaf] = {}
+        self._started: dict[str, float] = {}
+        state = held.app.project.state
+        self._builtins = {
+            "run_dir": str(state / "runs" / held.task.id),
+            "session_dir": str(state / "runs" / held.task.id),
+            "project_dir": str(held.app.project.root),
+        }
+        root = only_until(self.loaded.root, self.payload.get("_until"))
+        self.machine = Machine(
+            root,
+            self.values,
+            fail_fast=flow.on_error.strategy == "fail-fast",
+            builtins={"run_id": held.task.id, **self._builtins},
+            warn=self._warn,
+        )
+
+    @property
+    def _name(self) -> str:
+        return str(self.payload.get("_path") or self.payload["workflow"])
+
+    def _rewound(self, previous: Sequence[Attempt]) -> str | None:
+        """The snapshot to begin with: the last one before what a person has rewound."""
+        after = [again.after for again in self.journal.again if again.after is not None]
+        newest = max((again.upto for again in self.journal.again if again.after is not None), default=0)
+        if not after or any(row.n > newest for row in previous):
+            return None  # something has run since: the tree is past that already
+        kept = [row for row in previous if row.n <= after[-1] and (row.result or {}).get("snapshot")]
+        return str((kept[-1].result or {})["snapshot"]) if kept else None
+
+    def _warn(self, sentence: str) -> None:
+        self.warnings.append(sentence)
+        self._held.say("run.warning", text=sentence)
+
+    # What is known
+
+    def answer(self, effect: Effect) -> Result | None:
+        """A result of before, a person's word, or what needs no process; None when the effect has to run or wait."""
+        address = effect.address
+        try:
+            leaf = None if effect.kind == "expand" else self._leaf(effect)
+            glob = render(effect.text, effect.scope) if effect.kind == "expand" else ""
+        except TemplateError as error:
+            return _failed(str(error))
+        digests = self._digests(effect, leaf, glob)
+        seeded = self._seeded(address)
+        if seeded is not None:
+            return seeded
+        known, why = self.journal.known(effect, digests, self.machine)
+        if known is not None:
+            self._keep(effect, known)
+            return known
+        self._started[address] = time.monotonic()
+        self.reasons[address] = why
+        if why == "unknown":
+            self._note_unknown(effect)
+        return None
+
+    def _seeded(self, address: str) -> Result | None:
+        """What another run came to, where this one begins in the middle."""
+        given = (self.payload.get("_seed") or {}).get(address)
+        if given is None or self.journal.attempts(address):
+            return None
+        return Result(given.get("outcome", "ok"), given.get("output", ""), dict(given.get("values") or {}))
+
+    def _digests(self, effect: Effect, leaf: Leaf | None, glob: str) -> tuple[str, str]:
+        definition = definition_digest(effect)
+        if leaf is None:
+            return definition, digest_of(["expand", glob])
+        agent = self._held.app.agents.get(str(leaf.step.payload.get("agent")))
+        if agent is None or leaf.step.type != "agent_run":
+            return definition, leaf.digest
+        return definition, digest_of([leaf.digest, {k: v for k, v in asdict(agent).items() if k != "reader"}])
+
+    def _leaf(self, effect: Effect) -> Leaf:
+        found = self._leaves.get(effect.address)
+        if found is None:
+            config = self._held.app.config
+            found = self._leaves[effect.address] = Filling(
+                effect,
+                self._held.task.id,
+                self._builtins,
+                agent=config.defaults.agent,
+                dependence=_agent_of_needs(self.machine.item(effect)),
+            ).leaf()
+        return found
+
+    def _note_unknown(self, effect: Effect) -> None:
+        row = self.journal.unknown(effect.address)
+        assert row is not None
+        then = self._on_unknown(effect)
+        self.unknown.append({"path": effect.address, "attempt": row.n, "then": then})
+        self._held.say("attempt.unknown", step=effect.address, n=row.n, then=then)
+
+    def _on_unknown(self, effect: Effect) -> str:
+        said = effect.node.definition.get("on_unknown")
+        if said:
+            return str(said)
+        return "resume" if effect.node.kind == "agent" and self._old_session(effect.address) else "retry"
+
+    def _old_session(self, address: str) -> str | None:
+        """The session that an attempt had which never said what came of it: its call was written down before."""
+        row = self.journal.unknown(address)
+        if row is None:
+            return None
+        folder = self._held.app.project.state / "runs" / self._held.task.id / "steps" / address / str(row.n)
+        for name in ("session.json", "argv.json"):
+            try:
+                session = json.loads((folder / name).read_text(encoding="utf-8")).get("session")
+            except (OSError, ValueError):
+                continue
+            if session:
+                return str(session)
+        return None
+
+    # What waits
+
+    def waits(self, effect: Effect) -> Wait | None:
+        """Why it can't run now; None when it can."""
+        if effect.kind == "expand":
+            return None
+        leaf, address = self._leaf(effect), effect.address
+        row = self.journal.unknown(address)
+        if row is not None and self.journal.decision(address) is None and self._on_unknown(effect) == "hold":
+            return Wait(f"step '{address}' was interrupted in attempt {row.n}, and nobody knows what it did")
+        if leaf.step.type == "agent_run":
+            over = self.spending.over()
+            if over:
+                return Wait(f"the budget is spent ({over}); raise it, then resume", "budget")
+            if leaf.session not in _HOW and not self.sessions.take(leaf.session, self._agent(leaf)):
+                return Wait()
+        return None
+
+    # What runs
+
+    def assignment(self, effect: Effect) -> Assignment | Result:
+        """The step to be run; a Result when that needs no process or can't be."""
+        if effect.kind == "expand":
+            return self._expanding(effect)
+        leaf = self._leaf(effect)
+        item = self.machine.item(effect)
+        try:
+            step = completed(self._held.app, self._with_engine(effect, self._with_session(effect, leaf, item)))
+        except TemplateError as error:
+            return _failed(str(error))
+        decision = self.journal.decision(effect.address)
+        retries, repairs = self.journal.spent(effect.address)
+        again = decision is not None
+        definition, digest = self._digests(effect, leaf, "")
+        return Assignment(
+            step=step,
+            task=self._task(decision),
+            previous=self.journal.counted(effect.address),
+            repaired=0 if again else repairs,
+            tried=0 if again else retries,
+            retries=leaf.retries,
+            delay=leaf.delay,
+            resume=effect.node.definition.get("retry_session") == "resume",
+            clean=effect.node.definition.get("retry_from") == "clean",
+            deadline=self.deadline,
+            workdir=leaf.workdir,
+            env={"RUNNER_STEP": effect.address, **leaf.env},
+            about=self._about(effect),
+            data={"digest": digest, "definition": definition},
+            repairer=leaf.repairer,
+            verify_first=self.journal.unknown(effect.address) is not None and self._on_unknown(effect) == "verify",
+            decided=self._decided(effect, decision),
+            budget=effect.node.definition.get("budget"),
+        )
+
+    def _expanding(self, effect: Effect) -> Assignment:
+        pattern = render(effect.text, effect.scope)
+        definition, digest = self._digests(effect, None, pattern)
+        step = Step(effect.address, "expand", {"glob": pattern}, key=f"{self._held.task.id}/{effect.address}")
+        data = {"digest": digest, "definition": definition}
+        return Assignment(step=step, task=self._task(None), data=data, deadline=self.deadline)
+
+    def _decided(self, effect: Effect, decision: Decision | None) -> StepResult | None:
+        """What a person decided instead of another attempt: the work is accepted as it is, or given up."""
+        if decision is None or decision.verdict not in ("done", "failed"):
+            return None
+        rows = self.journal.attempts(effect.address)
+        body = (rows[-1].result or {}) if rows else {}
+        word = "accepted" if decision.verdict == "done" else "given up"
+        said = f"{word} by {decision.by or 'a person'}" + (f": {decision.notes}" if decision.notes else "")
+        output = str(body.get("whole", body.get("output") or ""))
+        evidence = {"human": decision.verdict, **({} if decision.verdict == "done" else {"error": said})}
+        outcome = "ok" if decision.verdict == "done" else "check_failed"
+        return StepResult(outcome, output, evidence={**evidence, "by": decision.by, "notes": decision.notes})
+
+    def _with_session(self, effect: Effect, leaf: Leaf, item: Item) -> Step:
+        if leaf.step.type != "agent_run":
+            return leaf.step
+        session, warning = None, ""
+        if self._on_unknown(effect) == "resume" and self.journal.unknown(effect.address) is not None:
+            session = self._old_session(effect.address)
+        if session is None:
+            session, warning = self.sessions.find(item, leaf.session, self._agent(leaf))
+        if warning:
+            self._warn(warning)
+        return leaf.step if session is None else replace(leaf.step, payload={**leaf.step.payload, "session": session})
+
+    def _with_engine(self, effect: Effect, step: Step) -> Step:
+        """The step with its engine's check, where it is an agent's and the engine brings one."""
+        engine = effect.node.definition.get("engine")
+        if step.type != "agent_run" or engine is None or engine["type"] not in self._held.app.checks:
+            return step
+        if any(check.type == engine["type"] for check in step.checks):
+            return step
+        return replace(step, checks=(*step.checks, Check(engine["type"])))
+
+    def _agent(self, leaf: Leaf) -> str:
+        return str(leaf.step.payload.get("agent") or self._held.app.config.defaults.agent)
+
+    def _task(self, decision: Decision | None) -> Task:
+        """The task as the step sees it: a person's answer is for the step that asked."""
+        answer = decision.answer if decision is not None else None
+        asked = self._held.task.question if answer is not None else None
+        return replace(self._held.task, question=asked, answer=answer, agent=None)
+
+    def _about(self, effect: Effect) -> Mapping[str, Any]:
+        """What plugins see of the workflow that a step stands in."""
+        engine = effect.node.definition.get("engine")
+        names = [name for name in effect.scope.known() if name not in ("steps", *self.machine.builtins)]
+        params = {name: value for name in names if (value := _text(effect.scope, name)) is not None}
+        return {"name": self.loaded.source.workflow.name, "engine": engine, "params": params}
+
+    # What came of it
+
+    def kept(self, effect: Effect, end: LeafEnd) -> dict[str, Any]:
+        """What the journal needs besides to give the same result again."""
+        result = end.tried.result
+        values: dict[str, Any] = {"exit_code": result.exit_code}
+        for name in ("output_path", "stderr", "captured", "items", "answer"):
+            if result.evidence.get(name) is not None:
+                values["path" if name == "output_path" else name] = result.evidence[name]
+        if result.session is not None:
+            values |= {"session": result.session, "agent": self._leaf(effect).step.payload.get("agent")}
+        body: dict[str, Any] = {"final": not end.waits, "values": values}
+        if end.held:
+            body["held"] = True
+        if len(result.output) > OUTPUT:
+            body["whole"] = self._held.redaction.text(result.output)
+        if end.outcome != "ok":
+            values["summary"] = end.tried.summary()
+        return body
+
+    def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
+        """What the machine is told."""
+        made = result_of(end.tried.n, end.outcome, body)
+        self._note(effect, made, body)
+        leaf = self._leaves.get(effect.address)
+        if leaf is not None and leaf.step.type == "agent_run":
+            self.sessions.give(leaf.session, self._agent(leaf))
+            self._name_session(leaf, made)
+        self.spending.add(body)
+        return made
+
+    def _name_session(self, leaf: Leaf, result: Result) -> None:
+        session = result.values.get("session")
+        if session and leaf.session not in _HOW:
+            self.sessions.known(leaf.session, self._agent(leaf), str(session))
+
+    def _keep(self, effect: Effect, known: Result) -> None:
+        """A result of before that holds: it is told like one of now."""
+        row = self.journal.attempts(effect.address)[-1]
+        self._note(effect, known, row.result or {}, kept=(row.ended_at or row.started_at) - row.started_at)
+        leaf = self._leaves.get(effect.address)
+        if leaf is not None and leaf.step.type == "agent_run":
+            self._name_session(leaf, known)
+
+    def _note(self, effect: Effect, result: Result, body: Mapping[str, Any], *, kept: float | None = None) -> None:
+        """What people are told of a step besides its state; `kept`: how long it took when it ran, before."""
+        if effect.kind != "run":
+            return
+        took = time.monotonic() - self._started.get(effect.address, self.began) if kept is None else kept
+        told = self.told.setdefault(effect.address, {})
+        told.update(
+            attempt=result.stamp,
+            output=str(body.get("output") or "")[:500],
+            duration_s=round(took, 3),
+            usage=body.get("usage"),
+            kept=kept is not None,
+        )
+
+    def saw(self, item: Item) -> dict[str, Any]:
+        """A step has another state → what people are told of it."""
+        told = self.told.setdefault(item.path, {})
+        told |= {"id": item.node.id, "path": item.path, "kind": item.node.kind, "status": item.state}
+        if item.state in ENDED:
+            summary = item.result.values.get("summary") or item.reason
+            told |= {"outcome": item.result.outcome if item.state != "skipped" else None, "summary": summary}
+        return told
+
+
+def _failed(sentence: str) -> Result:
+    return Result("crashed", "", {"summary": sentence})
+
+
+def _agent_of_needs(item: Item) -> str | None:
+    """The agent of the nearest agent step that the item needs."""
+    level = [item.frame.items[need] for need in item.node.needs]
+    while level:
+        for one in level:
+            if one.node.kind == "agent":
+                return str(one.node.definition.get("cli") or one.node.definition.get("agent") or "") or None
+        level = [one.frame.items[need] for one in level for need in one.node.needs]
+    return None
+
+
+def _text(scope: Scope, name: str) -> str | None:
+    """The value of a name where it is a text; None for what is none, or too large for one."""
+    try:
+        value = scope[name]
+    except TemplateError:
+        return None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,128 @@
+"""Which agent session a step goes on in, by what the file says: new, resume, inherit, or the name of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.templates import TemplateError
+from runner.workflows.machine import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runner.workflows.machine import Frame, Item
+
+
+class Sessions:
+    """The sessions of one run. `seed` is the one that the first `resume` without a predecessor goes on in."""
+
+    def __init__(self, seed: str | None = None) -> None:
+        self._seed = seed
+        self._named: dict[tuple[str, str], str] = {}
+        self._busy: set[tuple[str, str]] = set()
+
+    def known(self, name: str, agent: str, session: str) -> None:
+        """A step of this name's session has come to an id."""
+        self._named[name, agent] = session
+
+    def take(self, name: str, agent: str) -> bool:
+        """Begin to write to a named session → False while somebody else does."""
+        if (name, agent) in self._busy:
+            return False
+        self._busy.add((name, agent))
+        return True
+
+    def give(self, name: str, agent: str) -> None:
+        """The step that wrote to it has ended."""
+        self._busy.discard((name, agent))
+
+    def find(self, item: Item, how: str, agent: str) -> tuple[str | None, str]:
+        """The id of the session to go on in, and a warning when there should be one and is none.
+
+        `resume`: the nearest finished step along the needs with the same agent, then the iteration before (of a
+        counted loop), then outward. `inherit`: the same, from the step that called this workflow.
+        TemplateError when two are equally near.
+        """
+        if how == "new":
+            return None, ""
+        if how not in ("resume", "inherit"):
+            return self._named.get((how, agent)), ""
+        start: Item | None = item
+        if how == "inherit":
+            start = _caller(item)
+        found = _outward(start, agent) if start is not None else None
+        if found is None and self._seed is not None:
+            found, self._seed = self._seed, None
+        if found is None:
+            return None, f"{item.path}: there is no session of '{agent}' to {how}: it begins a new one"
+        return found, ""
+
+
+def _caller(item: Item) -> Item | None:
+    """The step that runs the workflow which the item is part of; None at the top."""
+    owner = item.frame.owner
+    while owner is not None and owner.node.kind != "workflow":
+        owner = owner.frame.owner
+    return owner
+
+
+def _outward(item: Item, agent: str) -> str | None:
+    current: Item | None = item
+    while current is not None:
+        found = _along(current, agent)
+        if found is not None:
+            return found
+        owner = current.frame.owner
+        if owner is not None and owner.node.kind == "loop":
+            found = _before(owner, agent)
+            if found is not None:
+                return found
+        if owner is None or owner.node.kind == "workflow":
+            return None
+        current = owner
+    return None
+
+
+def _along(item: Item, agent: str) -> str | None:
+    """The session of the nearest need, by steps; what is inside of a container counts as the container."""
+    level = [item.frame.items[need] for need in item.node.needs]
+    seen: set[str] = set()
+    while level:
+        found = list(dict.fromkeys(session for one in level for session in _last_of(one, agent)))
+        if len(found) > 1:
+            names = ", ".join(one.node.id for one in level if list(_last_of(one, agent)))
+            raise TemplateError(
+                f"step '{item.path}': which session is meant? {names} have one each", "name one with `session: NAME`"
+            )
+        if found:
+            return found[0]
+        seen.update(one.path for one in level)
+        after = [one.frame.items[need] for one in level for need in one.node.needs]
+        level = [one for one in dict.fromkeys(after) if one.path not in seen]
+    return None
+
+
+def _last_of(item: Item, agent: str) -> Iterable[str]:
+    """The session that a step left, if it is this agent's; of a container its last one."""
+    if item.state not in ENDED:
+        return []
+    if item.inside is not None and item.node.kind != "workflow":
+        return list(_in_frame(item.inside, agent))[-1:]
+    values = item.result.values
+    session = values.get("session") if values.get("agent") == agent else None
+    return [str(session)] if session else []
+
+
+def _in_frame(frame: Frame, agent: str) -> Iterable[str]:
+    for item in frame.items.values():
+        yield from _last_of(item, agent)
+
+
+def _before(loop: Item, agent: str) -> str | None:
+    """The last session of the iteration before; an item of a list has nothing to do with the one before it."""
+    assert loop.node.iterations is not None
+    if loop.node.iterations.max is None or not loop.rounds:
+        return None
+    views: Mapping[str, Any] = loop.rounds[-1]
+    found = [view.get("session") for view in views.values() if view.get("agent") == agent and view.get("session")]
+    return str(found[-1]) if found else None

@@ -1,0 +1,17 @@
+"""Why a step of a run can't go on now, and what a person is asked about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """`question` for a person; empty when only another step of the run has what it needs."""
+
+    question: str = ""
+    outcome: str = "needs_human"
+    options: tuple[str, ...] = ()
+    held: bool = False
+    retry_at: float | None = None
+    account: str | None = None
