@@ -30,12 +30,10 @@ NOTES = {
         "19:5: `tools` has no effect here: the agent gets no tool 'call_agent'",
         "22:5: no `session` is a new one here; write `session: resume` to go on in the one before",
         "51:12: the loop has 4 iterations, the default of 'rounds'; another value does not change that",
-        "51:31: `as_index` counts from 1 here",
         "55:9: `metrics_source` has no effect here",
     },
     "each-v1.2.yaml": {
         "8:5: `scope: repositories` has no effect here: its steps run once, in this repository",
-        "11:57: `as_index` counts from 1 here",
         "20:5: nothing is built in: 'dialects/rounds-v2.1.yaml' is looked up beside this file and where workflows are",
     },
     "team.yaml": {

@@ -38,6 +38,8 @@ class Stop:
     def __init__(self) -> None:
         self.event = threading.Event()
         self.reason = ""
+        self.pausing = False
+        """Whether no further step of a workflow is to begin; what runs is finished."""
         self._keepers: list[Keeper] = []
 
     def watch(self, keeper: Keeper) -> None:
@@ -53,6 +55,17 @@ class Stop:
             self.event.set()
         for keeper in self._keepers:
             (keeper.kill if kill else keeper.end)()
+
+    def pause(self) -> None:
+        """Begin nothing more: a workflow is handed back to the queue between two steps."""
+        self.pausing = True
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but no longer than until something is to end or to pause."""
+        end = time.monotonic() + seconds
+        while not self.pausing and (left := end - time.monotonic()) > 0:
+            if self.event.wait(min(left, 0.5)):
+                return
 
     def check(self) -> None:
         """Raise when the task must end."""

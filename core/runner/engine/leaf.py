@@ -128,6 +128,9 @@ class LeafRun:
             if outcome in (*RETRIED, "check_failed") and self._over_budget(tried):
                 return self._ended(tried)
             if outcome in RETRIED and tries < given.retries:
+                self._rest()
+                if self._held.stop.pausing and not given.lone:
+                    return LeafEnd(tried, paused=True, kept=self.kept)
                 tries += 1
                 last, previous = tried, [*previous, *self._now(tried)]
                 todo = self._once_more(node, tried)
@@ -183,11 +186,14 @@ class LeafRun:
             tried.context.log(sentence)
         return LeafEnd(tried, held, self.kept)
 
+    def _rest(self) -> None:
+        """The pause before another try."""
+        self._held.stop.wait(self.assignment.delay)
+        self._held.stop.check()
+
     def _once_more(self, node: Step, tried: Tried) -> Step:
-        """The step for another try: after a pause, in the old session or on a clean tree where that is wanted."""
+        """The step for another try: in the old session, or on a clean tree, where that is wanted."""
         given = self.assignment
-        if given.delay and self._held.stop.event.wait(given.delay):
-            self._held.stop.check()
         if given.clean and self._mark is not None and self._mark.snapshot is not None:
             self._place.rewind(self._mark.snapshot)
         if given.resume and tried.result.session:

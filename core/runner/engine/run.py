@@ -130,6 +130,9 @@ class Run:
         machine = graph.machine
         ended: LeafEnd | None = None
         while True:
+            if held.stop.pausing and not isinstance(graph, Lone) and not self._lanes.busy:
+                held.stop.now("released")
+                held.stop.check()
             jobs = self._next(graph)
             self._tell(graph)
             if machine.over:
@@ -162,6 +165,8 @@ class Run:
         machine = graph.machine
         jobs: list[Job] = []
         later: list[Effect] = []
+        if self._held.stop.pausing and not isinstance(graph, Lone):
+            return jobs
         while self._lanes.busy + len(jobs) < graph.concurrency:
             effect = machine.take()
             if effect is None:
@@ -254,7 +259,7 @@ class Run:
     def _tell(self, graph: Lone | Flow) -> None:
         """Whoever watches hears of the steps that changed."""
         changed, graph.machine.changed = graph.machine.changed, []
-        for item in changed:
+        for item in dict.fromkeys(changed):
             told = graph.saw(item)
             if self._changed is not None and told:
                 self._changed(dict(told))

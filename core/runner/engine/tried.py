@@ -87,10 +87,12 @@ class Tried:
 
 @dataclass(slots=True)
 class LeafEnd:
-    """How a leaf ended: its last attempt, whether it waits for a person's word on red checks, what it kept."""
+    """How a leaf ended: its last attempt, whether it waits for a person's word on red checks (`held`), or for
+    the run to go on (`paused`); what it kept."""
 
     tried: Tried
     held: bool = False
+    paused: bool = False
     kept: list[Artifact] = field(default_factory=list)
 
     @property
@@ -100,7 +102,7 @@ class LeafEnd:
     @property
     def waits(self) -> bool:
         """Whether it is no end yet: for a person, or until a limit is over."""
-        return self.held or self.tried.outcome in PARKS
+        return self.held or self.paused or self.tried.outcome in PARKS
 
     def wait(self) -> Wait:
         """What it waits for."""

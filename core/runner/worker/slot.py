@@ -71,6 +71,11 @@ class Slot:
             self._stop.now(reason, kill=kill)
             return True
 
+    def pause(self) -> None:
+        """Let a workflow begin no further step: it goes back to the queue when what runs has ended."""
+        with self._lock:
+            self._stop.pause()
+
     def trust(self, claim: Claim, seconds: float) -> None:
         """The claim was renewed: its keeper lets the children live for so long, also if this process is stopped."""
         with self._lock:

@@ -335,6 +335,8 @@ class Work:
             number = self._signals[self._seen]
             self._seen += 1
             self._writer.claiming = False
+            for slot in self._slots:
+                slot.pause()
             if self._seen > 1:
                 self._abandon()
                 continue

@@ -56,7 +56,6 @@ class Forms:
         self.notes: list[str] = []
         self._given = places
         self._theirs = versioned
-        self._indexes: list[str] = []
         self._bare: list[str] = []
         self._agents = 0
         self._defaults = _defaults(data)
@@ -91,7 +90,6 @@ class Forms:
         if self._theirs:
             what = "no `session` is a new one here; write `session: resume` to go on in the one before"
             self.notes += [f"{place}: {what}" for place in self._bare]
-            self.notes += [f"{place}: `as_index` counts from 1 here" for place in self._indexes]
 
     # For the parts of a step
 
@@ -221,8 +219,6 @@ class Forms:
         made["steps"] = self._steps(value, came, goes)
 
     def _loop(self, made: dict[str, Any], value: Any, came: Place, goes: Place) -> None:
-        if isinstance(value, dict) and "as_index" in value:
-            self._indexes.append(self.at((*came, "as_index")))
         if not isinstance(value, dict) or "max_param" not in value:
             self.keep(made, "loop", value, came, goes)
             return

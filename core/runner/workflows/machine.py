@@ -389,9 +389,9 @@ class Machine:
             names[loop.name] = key
         else:
             key = str(item.round + 1)
-        item.round += 1
         if loop.index:
             names[loop.index] = item.round
+        item.round += 1
         self._open(item, node.children, f"{item.path}[{key}]", item.frame.scope.inner(names))
 
     def _finished(self, item: Item, result: Result) -> None:

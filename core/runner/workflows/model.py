@@ -152,7 +152,7 @@ class Loop(Model):
     max: Positive | None = Field(None, description="iterations at most; a `break_if` in the body ends it before")
     over: str | Words | None = Field(None, description="a glob below the working directory, or a list of values")
     as_: Variable | None = Field(None, validation_alias=AliasChoices("as", "as_"), serialization_alias="as")
-    as_index: Variable | None = Field(None, description="a name for the number of the iteration, from 1")
+    as_index: Variable | None = Field(None, description="a name for the number of the iteration, from 0")
     require_matches: bool = Field(False, description="whether no match at all is a failure")
 
     @model_validator(mode="after")

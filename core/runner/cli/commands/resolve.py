@@ -11,8 +11,10 @@ from runner.cli.decide import decide, queued
 from runner.errors import UsageError, suggestion
 from runner.statuses import ALIASES, DONE, FAILED, NEEDS_HUMAN, PENDING
 from runner.store import ResolveTask, TaskFilter
+from runner.takers import HERE_ONLY
 from runner.tasknames import find_task
 from runner.who import submitter
+from runner.workflows.decisions import decided, waiting
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
 @click.argument("status", metavar="[pending|done|failed]", required=False)
 @click.option("--notes", metavar="TEXT", default="", help="Why you decided so; kept in the history.")
 @click.option("--answer", metavar="TEXT", help="The answer to the task's question; it runs again with it.")
+@click.option("--step", metavar="PATH", help="Which step of a run (default: the first that waits).")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.pass_obj
-def command(inv: Invocation, id: str, status: str | None, notes: str, answer: str | None, yes: bool) -> None:
+def command(
+    inv: Invocation, id: str, status: str | None, notes: str, answer: str | None, step: str | None, yes: bool
+) -> None:
     """Decide about a task: pending runs it again, done accepts it as it is, failed gives it up.
 
     Without a status, an --answer means pending and nothing means done. `all` are the tasks that need a human.
+    Of a workflow's run it is about the step that waits, and the run goes on.
     """
     to = _status(status, answer)
     store, project = inv.store(), inv.app().project_id
@@ -52,9 +58,16 @@ def command(inv: Invocation, id: str, status: str | None, notes: str, answer: st
         return
 
     def op(task: Task) -> ResolveTask:
+        if waiting(task):
+            payload, _ = decided(task, to, answer=answer, notes=notes, by=submitter(), step=step)
+            return ResolveTask(task=task.id, to=PENDING, notes=notes, answer=answer, by=submitter(), payload=payload)
+        if step is not None:
+            raise UsageError(f"no step of task {task.id} waits", "leave --step out")
         return ResolveTask(task=task.id, to=to, notes=notes, answer=answer, by=submitter())
 
     def said(task: Task, after: str) -> str:
+        if waiting(task) and HERE_ONLY in task.requires:
+            return f"Decided; go on with: runner workflow resume {task.id}"
         return f"Task {task.id} {after}" if after in (DONE, FAILED) else queued(task, after)
 
     decide(inv, tasks, op, said, single=single)

@@ -1,0 +1,49 @@
+"""Asks the person at the terminal what a run waits for; elsewhere nobody is asked, and the run waits."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.errors import UsageError
+from runner.statuses import NEEDS_HUMAN, PENDING
+from runner.store import ResolveTask
+from runner.who import submitter
+from runner.workflows.decisions import decided, waiting
+
+if TYPE_CHECKING:
+    from runner.app import App
+    from runner.cli.invocation import Invocation
+    from runner.model import Task
+
+
+def answered(inv: Invocation, app: App, task: Task) -> bool:
+    """Whether the person answered the gate that the run waits for, so that it can go on."""
+    gates = [one for one in waiting(task) if one["kind"] == "gate"]
+    if task.status != NEEDS_HUMAN or not gates or inv.json or not _at_terminal():
+        return False
+    gate = gates[0]
+    options = [str(one) for one in gate["options"]]
+    choices = f" [{', '.join(options)}]" if options else ""
+    while True:
+        try:
+            answer = click.prompt(f"{gate['path']}: {gate['question']}{choices} (empty: later)", default="", err=True)
+        except click.Abort:
+            return False
+        if not answer:
+            return False
+        try:
+            payload, _ = decided(task, PENDING, answer=str(answer), by=submitter(), step=str(gate["path"]))
+        except UsageError as error:
+            inv.talk(str(error))
+            continue
+        app.store.commit(
+            [ResolveTask(task=task.id, to=PENDING, answer=str(answer), by=submitter(), payload=payload)]
+        )
+        return True
+
+
+def _at_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
