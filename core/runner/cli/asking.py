@@ -39,9 +39,7 @@ def answered(inv: Invocation, app: App, task: Task) -> bool:
         except UsageError as error:
             inv.talk(str(error))
             continue
-        app.store.commit(
-            [ResolveTask(task=task.id, to=PENDING, answer=str(answer), by=submitter(), payload=payload)]
-        )
+        app.store.commit([ResolveTask(task=task.id, to=PENDING, answer=str(answer), by=submitter(), payload=payload)])
         return True
 
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Entry] = {
     "show": Entry("show", "Show a task: what it is, what came of it.", "Look"),
     "why": Entry("why", "Say why a task is not running, or ended as it did.", "Look"),
     "logs": Entry("logs", "Print the output of a task.", "Look"),
+    "runs": Entry("runs", "List runs of workflows.", "Look"),
     "status": Entry("status", "Show workers and counts, or one task's state.", "Look"),
     "machines": Entry("machines", "List machines: declared, online, what they offer.", "Look"),
     "review": Entry("review", "List tasks that wait for a person.", "Decide"),

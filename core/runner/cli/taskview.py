@@ -35,7 +35,7 @@ def task_json(task: Task, artifacts: Sequence[Artifact] = (), now: float | None 
         "status": task.status,
         "outcome": task.outcome,
         "priority": task.priority,
-        "payload": task.payload,
+        "payload": shown_payload(task),
         "project": task.project,
         "work_unit": task.unit,
         "machine": task.machine,
@@ -159,6 +159,9 @@ def tasks_json(store: Store, tasks: Sequence[Task], now: float | None = None) ->
 
 def title(task: Task) -> str:
     """What a task is to do: the first line of its prompt or script, else its payload."""
+    if task.type == "workflow":
+        given = " ".join(f"{name}={value}" for name, value in (task.payload.get("params") or {}).items())
+        return _one_line(f"{task.payload.get('workflow')} {given}")
     for name in ("prompt", "script", "command", "title", "repo_path"):
         value = task.payload.get(name)
         if isinstance(value, str) and value.strip():
@@ -206,6 +209,13 @@ def row(task: Task, now: float) -> tuple[str, ...]:
 def attempt_folder(state: Path, attempt: Attempt) -> Path:
     """Where the logs of an attempt are, on the machine that ran it."""
     return state / "runs" / attempt.task / "steps" / attempt.step / str(attempt.n)
+
+
+def shown_payload(task: Task) -> JSON:
+    """The payload without what a run keeps there for itself: its files, and what people decided."""
+    if task.type != "workflow":
+        return dict(task.payload)
+    return {name: value for name, value in task.payload.items() if not name.startswith("_")}
 
 
 def matches(task: Task, words: Sequence[str]) -> bool:

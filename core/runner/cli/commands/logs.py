@@ -11,7 +11,7 @@ import click
 from runner import statuses
 from runner.cli import taskview
 from runner.cli.output import write_json
-from runner.errors import NotFound, UsageError
+from runner.errors import NotFound, UsageError, suggestion
 from runner.tasknames import find_task
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ _IN_JSON: Final = 1 << 20
         "  runner logs 3fk2m9x8w1qd -f\n"
         "  runner logs 3fk2 --attempt 1 --stderr\n"
         "  runner logs 3fk2 --log\n"
+        "  runner logs 3fk2 implement\n"
     ),
 )
 @click.argument("id", metavar="ID")
+@click.argument("step", metavar="[STEP]", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task ends or waits for a person.")
 @click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="This attempt (default: the last one).")
 @click.option("--stderr", is_flag=True, help="The error stream instead of the output.")
@@ -50,9 +52,18 @@ _IN_JSON: Final = 1 << 20
 @click.option("--tail", metavar="LINES", type=click.IntRange(min=1), help="Only the last lines.")
 @click.pass_obj
 def command(
-    inv: Invocation, id: str, follow: bool, attempt: int | None, stderr: bool, log: bool, tail: int | None
+    inv: Invocation,
+    id: str,
+    step: str | None,
+    follow: bool,
+    attempt: int | None,
+    stderr: bool,
+    log: bool,
+    tail: int | None,
 ) -> None:
-    """Print what a task's attempt wrote. The logs are on the machine that ran it.
+    """Print what a task's attempt wrote; of a workflow's run, with a STEP, what that step's last one wrote.
+
+    The logs are on the machine that ran it.
 
     An attempt whose processes wrote nothing shows its handler's log instead.
     """
@@ -61,6 +72,8 @@ def command(
     store, project = inv.store(), inv.project()
     task = find_task(store, id, inv.app().project_id)
     name = _STDERR if stderr else _LOG if log else _STDOUT
+    if step is not None and attempt is None:
+        attempt = _last_of(store, task, step)
     if follow:
         _show_as_it_comes(inv, store, project.state, task, name, attempt, tail)
         return
@@ -134,6 +147,17 @@ def _chosen(store: Store, task: Task, n: int | None) -> Attempt | None:
             return attempt
     known = f"it has {len(attempts)}" if attempts else _not_started(task)
     raise NotFound(f"task {task.id} has no attempt {n}", known)
+
+
+def _last_of(store: Store, task: Task, step: str) -> int:
+    """The last attempt of a step."""
+    attempts = store.queue.attempts(task.id)
+    found = [attempt.n for attempt in attempts if attempt.step == step]
+    if not found:
+        raise NotFound(
+            f"task {task.id} has no attempt of a step '{step}'", suggestion(step, [a.step for a in attempts])
+        )
+    return found[-1]
 
 
 def _not_started(task: Task) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli.again import payload_again
 from runner.cli.decide import each, queued
 from runner.store import RetryTask
 from runner.who import submitter
@@ -25,6 +26,6 @@ def command(inv: Invocation, ids: tuple[str, ...], anywhere: bool) -> None:
     """Queue finished, held back or waiting tasks again, with all attempts left."""
 
     def op(task: Task) -> RetryTask:
-        return RetryTask(task=task.id, by=submitter(), anywhere=anywhere)
+        return RetryTask(task=task.id, by=submitter(), anywhere=anywhere, payload=payload_again(inv, task))
 
     each(inv, ids, op, queued)

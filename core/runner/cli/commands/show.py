@@ -48,7 +48,12 @@ def _text(inv: Invocation, task: Task, attempts: Sequence[Attempt], artifacts: S
             put(inv, f"  {name:<11} {value}")
     if attempts:
         inv.line("\nAttempts")
-        inv.table(("N", "OUTCOME", "AGENT", "WORKER", "STARTED", "TOOK", "SUMMARY"), [_row(a, now) for a in attempts])
+        columns = ("N", "OUTCOME", "AGENT", "WORKER", "STARTED", "TOOK", "SUMMARY")
+        if any(attempt.step != "main" for attempt in attempts):
+            rows = [(a.step, *_row(a, now)) for a in attempts]
+            inv.table(("STEP", *columns), rows)
+        else:
+            inv.table(columns, [_row(a, now) for a in attempts])
     verdicts = verdicts_of(task.result)
     if verdicts:
         inv.line("\nChecks")
@@ -69,7 +74,7 @@ def _fields(task: Task, attempts: Sequence[Attempt], now: float) -> list[tuple[s
     ]
     result = task.result or {}
     return [
-        *((name, _plain(value)) for name, value in task.payload.items()),
+        *((name, _plain(value)) for name, value in taskview.shown_payload(task).items() if value != {}),
         ("agent", task.agent or ""),
         ("machine", task.holder.machine if task.holder else task.machine or ""),
         ("requires", ", ".join(task.requires)),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner import history, times, why
-from runner.cli import taskview
+from runner.cli import taskview, whystep
+from runner.cli.attempttext import tell_attempt
 from runner.cli.output import size
 from runner.cli.taskview import put
 from runner.live import is_live
@@ -27,15 +27,22 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=("Example:\n\n\b\n  runner why 3fk2m9x8w1qd\n"),
+    epilog=("Examples:\n\n\b\n  runner why 3fk2m9x8w1qd\n  runner why 3fk2 implement\n"),
 )
 @click.argument("id", metavar="ID")
+@click.argument("step", metavar="[STEP]", required=False)
 @click.pass_obj
-def command(inv: Invocation, id: str) -> None:
-    """Tell what a task waits for, who holds it, or how it came to its end, and what you can do about it."""
+def command(inv: Invocation, id: str, step: str | None) -> None:
+    """Tell what a task waits for, who holds it, or how it came to its end, and what you can do about it.
+
+    Of a workflow's run, with a STEP: how that step came to what it is.
+    """
     store, project = inv.store(), inv.project()
     task = find_task(store, id, inv.app().project_id)
     attempts = store.queue.attempts(task.id)
+    if step is not None:
+        whystep.tell(inv, task, step, attempts, taskview.folders(project.state, attempts))
+        return
     folders = taskview.folders(project.state, attempts)
     workers = [worker for worker in store.queue.workers() if is_live(worker)]
     facts = store.queue.facts(task.id)
@@ -115,12 +122,12 @@ def _text(
     for event in _worth_telling(events):
         n = event.data.get("n")
         if event.kind == "attempt.started" and n in told:
-            _attempt(inv, by_number[n], folders.get(n), now)
+            tell_attempt(inv, by_number[n], folders.get(n), now)
             told.discard(n)
         else:
             put(inv, f"  {times.clock(event.at, now)}  {sentence(event)}")
     for n in sorted(told):
-        _attempt(inv, by_number[n], folders.get(n), now)
+        tell_attempt(inv, by_number[n], folders.get(n), now)
     if task.answer is not None:
         put(inv, f"            answered: {task.answer}")
     cost = history.total_cost(attempts)
@@ -162,49 +169,6 @@ def _worth_telling(events: Sequence[Event]) -> list[Event]:
             kept.append(event)
         last = event.at
     return kept
-
-
-def _attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float) -> None:
-    """One attempt: how it went, what each check said, where its logs are."""
-    who = (" (repair)" if attempt.repair else "") + (f" by {attempt.agent}" if attempt.agent else "")
-    took = times.span((attempt.ended_at or now) - attempt.started_at)
-    came = f"{attempt.outcome} after {took}" if attempt.ended_at is not None else f"running for {took}"
-    cost = history.cost_text(*history.cost_of(attempt.result))
-    came += f", {cost}" if cost else ""
-    summary = why.summary_of(attempt.result)
-    put(
-        inv,
-        f"  {times.clock(attempt.started_at, now)}  attempt {attempt.n}{who} on {attempt.worker}: {came}"
-        + (f": {summary}" if summary else ""),
-    )
-    for verdict in why.verdicts_of(attempt.result):
-        put(inv, f"              {'ok ' if verdict['ok'] else 'RED'} {why.told(verdict)}")
-        if not verdict["ok"] and (shown := _evidence(verdict, folder)):
-            put(inv, f"                  see {', '.join(shown)}")
-    if attempt.late:
-        put(inv, "              late evidence is kept: the claim was lost before it ended")
-    put(inv, f"              logs: {folder}" if folder else f"              logs: on {attempt.worker}")
-    files = history.files_of(folder)
-    if files:
-        put(inv, f"              with {', '.join(files)}")
-
-
-def _evidence(verdict: Mapping[str, Any], folder: Path | None) -> list[str]:
-    """The files that show a verdict, those in the attempt's folder by their names; empty ones show nothing."""
-    found = []
-    for name in ("stdout", "stderr", "path", "diff", "log"):
-        path = verdict["evidence"].get(name)
-        if isinstance(path, str) and os.path.isabs(path) and not _empty(path):
-            inside = folder is not None and os.path.dirname(path) == str(folder)
-            found.append(os.path.basename(path) if inside else path)
-    return found
-
-
-def _empty(path: str) -> bool:
-    try:
-        return os.path.getsize(path) == 0
-    except OSError:
-        return False
 
 
 def sentence(event: Event) -> str:
