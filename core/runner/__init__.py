@@ -32,10 +32,16 @@ if TYPE_CHECKING:
     from runner.model import Usage as Usage
     from runner.model import Verdict as Verdict
     from runner.model import Worker as Worker
+    from runner.workflows.builder import workflow as workflow
 
 __version__ = "0.1.0"
 
-_HOME = {"RunnerError": "runner.errors", "UsageError": "runner.errors", "hookimpl": "runner.hookspecs"}
+_HOME = {
+    "RunnerError": "runner.errors",
+    "UsageError": "runner.errors",
+    "hookimpl": "runner.hookspecs",
+    "workflow": "runner.workflows.builder",
+}
 
 __all__ = [
     "Agent",
@@ -66,6 +72,7 @@ __all__ = [
     "Worker",
     "__version__",
     "hookimpl",
+    "workflow",
 ]
 
 

@@ -59,7 +59,7 @@ def parameters(loaded: Loaded, values: Sequence[str], named: Sequence[str]) -> d
     return given
 
 
-class Workflow(click.ParamType):
+class Workflow(click.ParamType[str]):
     """The name or file of a workflow, completed from the folders where they are looked up."""
 
     name = "workflow"

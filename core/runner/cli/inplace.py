@@ -1,13 +1,10 @@
-"""Runs one task in this process: submitted, claimed and settled like any other, but here and at once."""
+"""Works on one task in this process, with what the person wants to see of it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.statuses import PENDING
-from runner.takers import HERE_ONLY
+from runner.inplace import worker_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,17 +12,7 @@ if TYPE_CHECKING:
     from runner.app import App
     from runner.cli.invocation import Invocation
     from runner.cli.liveview import LiveView
-    from runner.model import Claim, NewTask
-
-
-def prepare_here(app: App, asked: Mapping[str, Any], *, worktree: bool = False) -> NewTask:
-    """The task of a request, of a kind that no worker offers to take: in the folder itself, or in a worktree."""
-    from runner.submission import Submission
-    from runner.taskrequest import request
-
-    task = Submission(app, Path.cwd()).prepare([request(dict(asked))])[0].task
-    spec = task.spec if worktree else {**task.spec, "base": None}
-    return replace(task, spec=spec, limit_key=None, requires=(*task.requires, HERE_ONLY))
+    from runner.model import Claim
 
 
 def work_on(
@@ -38,30 +25,13 @@ def work_on(
     talk: Callable[[str], None] | None = None,
 ) -> int:
     """Claim this one task and run it → the worker's exit code."""
-    from runner.offers import machine_name
-    from runner.worker.work import Work
-
-    work = Work(
+    work = worker_for(
         app,
-        mode="once",
-        machine=machine_name(app, None),
-        types=(),
-        slots=1,
-        talk=talk or (inv.talk if inv.verbose else lambda text: None),
-        began=view.began if view is not None else lambda claim: None,
-        ended=lambda ended: None,
-        only=(task_id,),
+        task_id,
+        began=view.began if view is not None else None,
         stepped=stepped,
+        talk=talk or (inv.talk if inv.verbose else None),
     )
     if view is not None:
         view.follow(work.progress)
     return work.run()
-
-
-def give_up(app: App, task_id: str, reason: str) -> None:
-    """Nobody else takes this task: interrupted before its end, it is over."""
-    from runner.store import CancelTask
-
-    task = app.store.queue.get(task_id)
-    if task is not None and task.status == PENDING:
-        app.store.commit([CancelTask(task=task_id, reason=reason)])

@@ -37,6 +37,8 @@ def plan_resume(
     payload = {key: value for key, value in task.payload.items() if key != "_until"}
     cwd = Path(str(task.spec.get("cwd") or app.project.root))
     name = str(payload.get("_path") or payload["workflow"])
+    # What was built in Python has no file to be read again.
+    frozen = frozen or Path(name).suffix == ".py"
     if not frozen and not Path(name).is_file():
         raise UsageError(f"the file {name} of the run is gone", "bring it back, or go on with --frozen")
     loaded = library(app, cwd, payload.get("_files") if frozen else None).load(name)

@@ -184,7 +184,7 @@ class LeafRun:
             self.upload(tried, file.path, file.name)
         for sentence in kept.refused:
             tried.context.log(sentence)
-        return LeafEnd(tried, held, self.kept)
+        return LeafEnd(tried, held, kept=self.kept)
 
     def _rest(self) -> None:
         """The pause before another try."""

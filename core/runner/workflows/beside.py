@@ -60,10 +60,10 @@ def _why(first: Loaded, second: Loaded) -> str:
     if shared:
         return f"both touch the package {shared[0]}"
     touched, others = _touches(first.root), _touches(second.root)
-    for a in touched:
-        for b in others:
-            if _meet(a, b):
-                return f"both touch {a if len(a) >= len(b) else b}"
+    for glob in touched:
+        for other in others:
+            if _meet(glob, other):
+                return f"both touch {glob if len(glob) >= len(other) else other}"
     for flow, globs in ((one, touched), (two, others)):
         if not flow.packages and not globs:
             return f"{flow.name} does not say what it touches"

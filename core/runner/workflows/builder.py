@@ -22,9 +22,10 @@ from runner.errors import ConfigError, suggestion
 from runner.workflows.load import Source, load, validated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.workflows.load import Loaded
+    from runner.workflows.pyrun import RunResult
 
 
 class Builder:
@@ -137,6 +138,29 @@ class Builder:
         """The workflow with its sub-workflows, ready to run."""
         source = self.source()
         return load(source.path, folders, reader=_First(source))
+
+    def dry_run(self) -> dict[str, Any]:
+        """What it will do, and nothing done: `{"waves", "steps"}` as `runner workflow plan` has it."""
+        from runner.workflows.plan import plan
+
+        return plan(self.loaded().root)
+
+    def run(
+        self,
+        *,
+        cwd: str | Path | None = None,
+        params: Mapping[str, str] | None = None,
+        on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        worktree: bool = False,
+    ) -> RunResult:
+        """Run it in this process, in the project of `cwd` (default: the current folder), and wait for its end.
+
+        `on_event` hears of each step whose state changes: `{"path", "kind", "status", …}`, in another thread.
+        ConfigError and UsageError say what is wrong with it before anything runs; how it ends is in the result.
+        """
+        from runner.workflows.pyrun import run
+
+        return run(self, Path(cwd) if cwd is not None else Path.cwd(), params or {}, on_event, worktree=worktree)
 
     def _set(self, key: str, value: Any) -> Builder:
         self._data[key] = value

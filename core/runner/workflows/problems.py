@@ -51,7 +51,7 @@ def _names(app: App, node: Node, missing: set[str]) -> Iterator[Problem]:
             missing.add(name)
             program = app.agents[name].program
             yield Problem(node.place, f"agent '{name}': '{program}' is not on this machine's PATH", warning=True)
-    kind = given.get("task")
+    kind = str(given.get("task"))
     if node.kind == "task" and kind not in app.types:
         yield Problem(node.place, f"step '{node.id}': no task type is called '{kind}'", suggestion(kind, app.types))
     for one in given.get("verify") or ():

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.inplace import give_up, prepare_here, work_on
+from runner.cli.inplace import work_on
 from runner.cli.taskview import task_json
 from runner.cli.watched import watched
 from runner.errors import RunnerError
+from runner.inplace import give_up, prepare_here
 from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, NEEDS_HUMAN
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import click
 
 from runner.cli.flowfile import Workflow, opened, parameters, refuse
 from runner.cli.flowrun import carry_on
-from runner.cli.inplace import prepare_here
 from runner.errors import UsageError
+from runner.inplace import prepare_here
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
