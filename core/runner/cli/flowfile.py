@@ -59,7 +59,7 @@ def parameters(loaded: Loaded, values: Sequence[str], named: Sequence[str]) -> d
     return given
 
 
-class Workflow(click.ParamType[str]):
+class Workflow(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.2
     """The name or file of a workflow, completed from the folders where they are looked up."""
 
     name = "workflow"

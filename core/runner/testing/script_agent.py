@@ -245,6 +245,16 @@ def directives(text: str) -> list[tuple[str, str, str]]:
     return found
 
 
+def besides(text: str) -> str:
+    """What a text says besides its directives."""
+    parts = []
+    place = 0
+    while match := _OPEN.search(text, place):
+        parts.append(text[place : match.start()])
+        place = match.end() if match[3] == "]]" else _closing(text, match.end(), match[1]) + 2
+    return "".join([*parts, text[place:]]).strip()
+
+
 def _closing(text: str, start: int, name: str) -> int:
     """Where the `]]` of a directive stands: after a word in capitals that closes its text, else the one that pairs."""
     here = re.compile(r"[^\n\[\]]*<<([A-Z][A-Z0-9_]*)\n").match(text, start)

@@ -1,0 +1,171 @@
+"""Which steps of a run are shown where there is room for few: what runs, waits and failed first, then what is near."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.cli.stepnodes import OVER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runner.cli.stepnodes import Tree, Twig
+
+
+class Row:
+    """A line: a step, or (`more`) how many of this container's steps are not shown, and how many of them failed."""
+
+    __slots__ = ("flat", "more", "red", "twig")
+
+    def __init__(self, twig: Twig, *, flat: bool = False, more: int = 0, red: int = 0) -> None:
+        self.twig = twig
+        self.flat = flat
+        """Whether it stands alone, with its whole path."""
+        self.more = more
+        self.red = red
+
+
+class Chooser:
+    """Chooses the rows of one picture. `looked` counts the steps it looked at, which depends on the room alone."""
+
+    def __init__(self, tree: Tree, running: Sequence[Twig], room: int) -> None:
+        self.looked = 0
+        self._tree = tree
+        self._running = running
+        self._room = room
+        self._chosen: dict[Twig, None] = {}
+
+    def rows(self) -> list[Row]:
+        """At most `room` of them."""
+        for level in (0, 1, 2):
+            whole = self._whole(level)
+            if whole is not None:
+                return whole
+        return self._some()
+
+    # All of it
+
+    def _whole(self, level: int) -> list[Row] | None:
+        """Every step, if there is room; from level 1 on finished containers are one line, from 2 on pending ones too."""
+        found: list[Row] = []
+        stack = list(reversed(self._tree.root.children[: self._room + 1]))
+        while stack:
+            twig = stack.pop()
+            self.looked += 1
+            if len(found) == self._room:
+                return None
+            found.append(Row(twig))
+            if not _folded(twig, level):
+                stack += reversed(twig.children[: self._room + 1])
+        return found
+
+    # Some of it
+
+    def _some(self) -> list[Row]:
+        most = self._room
+        urgent = [
+            *self._running[:most],
+            *_first(self._tree.waiting, most),
+            *_first(reversed(self._tree.failed), most),
+        ]
+        for twig in urgent:
+            self._add(twig)
+        if any(twig not in self._chosen for twig in self._running[:most]):
+            return self._flat(urgent)
+        self._fill()
+        while len(self._chosen) + sum(self._is_short(one) for one in self._holding()) > most:
+            self._chosen.popitem()
+        return list(self._in_order())
+
+    def _add(self, twig: Twig) -> bool:
+        """Choose a step and what it stands in, if there is room for all of it."""
+        chain = [twig]
+        for one in twig.above():
+            if one.parent is None or one in self._chosen:
+                break
+            chain.append(one)
+        self.looked += len(chain)
+        if twig in self._chosen or len(self._chosen) + len(chain) > self._room:
+            return False
+        self._chosen.update(dict.fromkeys(reversed(chain)))
+        return True
+
+    def _flat(self, urgent: Sequence[Twig]) -> list[Row]:
+        """Too many levels for the room: what matters, with whole paths."""
+        if len(urgent) <= self._room:
+            return [Row(twig, flat=True) for twig in urgent]
+        return [Row(twig, flat=True) for twig in urgent[: self._room]]
+
+    def _fill(self) -> None:
+        """What is near to what happens: each container in which something does gets its share of the room."""
+        todo = self._holding()
+        while todo and len(self._chosen) < self._room:
+            before = len(self._chosen)
+            for number, twig in enumerate(todo):
+                left = self._room - len(self._chosen)
+                self._window(twig, max(1, left // (len(todo) - number)))
+            if len(self._chosen) == before:
+                return
+
+    def _window(self, twig: Twig, share: int) -> None:
+        """Children around the first that has not ended: a few that have, then those to come, then earlier ones."""
+        children, front = twig.children, twig.next()
+        start = max(0, front - share // 3)
+        for at in (*range(start, len(children)), *range(start - 1, -1, -1)):
+            self.looked += 1
+            if share <= 0 or len(self._chosen) >= self._room:
+                return
+            share -= self._add(children[at])
+
+    def _holding(self) -> list[Twig]:
+        """The containers among the chosen in which something happens, the whole first."""
+        active = ("running", "waiting", "failed")
+        return [self._tree.root, *(one for one in self._chosen if one.children and one.state in active)]
+
+    def _is_short(self, twig: Twig) -> bool:
+        """Whether children that matter are not shown, so that a line has to say so."""
+        return self._missing(twig)[0] > 0
+
+    def _missing(self, twig: Twig) -> tuple[int, int]:
+        shown = self._shown().get(twig, ())
+        left = twig.left - sum(child.state not in OVER for child in shown)
+        red = twig.red - sum(child.state == "failed" for child in shown)
+        return left + red, red
+
+    def _shown(self) -> dict[Twig, list[Twig]]:
+        found: dict[Twig, list[Twig]] = {}
+        for twig in self._chosen:
+            assert twig.parent is not None  # the whole is not a row
+            found.setdefault(twig.parent, []).append(twig)
+        return found
+
+    def _in_order(self) -> Iterator[Row]:
+        inside = self._shown()
+        stack: list[Row] = [Row(self._tree.root)]
+        while stack:
+            row = stack.pop()
+            if row.twig.parent is not None:
+                yield row
+            if row.more:
+                continue
+            children = sorted(inside.get(row.twig, ()), key=lambda twig: twig.place)
+            if children or row.twig.parent is None:
+                more, red = self._missing(row.twig)
+                if more:
+                    stack.append(Row(row.twig, more=more, red=red))
+            stack += [Row(child) for child in reversed(children)]
+
+
+def _folded(twig: Twig, level: int) -> bool:
+    if twig.state == "pending":
+        return level > 1
+    return level > 0 and twig.state in OVER and not twig.counts["failed"]
+
+
+def _first(twigs: Iterable[Twig], most: int) -> list[Twig]:
+    found = []
+    for twig in twigs:
+        if len(found) == most:
+            break
+        found.append(twig)
+    return found
