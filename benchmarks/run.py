@@ -18,7 +18,7 @@ import programs
 from report import Section
 from setting import Setting
 
-MODULES = {"claims": "queue_bench", "enqueue": "enqueue", "latency": "latency", "idle": "idle"}
+MODULES = {"claims": "queue_bench", "enqueue": "enqueue", "latency": "latency", "idle": "idle", "workflows": "flows"}
 """Parts that share a folder, a server and a crew."""
 
 
