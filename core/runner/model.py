@@ -340,7 +340,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a step: `(task, step, n)` and the epoch it ran under; `result` once it ended; `late` evidence."""
+    """One try of a step: `(task, step, number)` and the epoch it ran under; `result` once it ended; `late` evidence.
+
+    `n` counts all attempts of the task, in the order in which they began; `number` those of this step, from 1.
+    """
 
     task: str
     step: str
@@ -354,6 +357,7 @@ class Attempt:
     result: Mapping[str, Any] | None
     late: Mapping[str, Any] | None
     repair: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

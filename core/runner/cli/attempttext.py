@@ -27,7 +27,7 @@ def tell_attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: fl
     summary = why.summary_of(attempt.result)
     put(
         inv,
-        f"  {times.clock(attempt.started_at, now)}  attempt {attempt.n}{who} on {attempt.worker}: {came}"
+        f"  {times.clock(attempt.started_at, now)}  attempt {attempt.number}{who} on {attempt.worker}: {came}"
         + (f": {summary}" if summary else ""),
     )
     for verdict in why.verdicts_of(attempt.result):

@@ -29,11 +29,14 @@ class Region:
     however the program ends, and what a person types does not move them.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], *, sparing: bool = False) -> None:
         self._stream = stream
+        self._sparing = sparing
+        """Whether lines that are on the screen already are passed over; else they are written again."""
         self._fd = stream.fileno()
         self._drawn: list[int] = []
         """The widths of the lines on the screen."""
+        self._texts: list[str] = []
         self._columns = 0
         self._gone = False
         self._reflows = any(name in os.environ for name in REFLOWING)
@@ -56,7 +59,7 @@ class Region:
 
     def forget(self) -> None:
         """Somebody else wrote on the terminal (we were stopped): what was drawn stays, the next goes below."""
-        self._drawn = []
+        self._drawn, self._texts = [], []
 
     def draw(self, lines: Sequence[tuple[str, str]], above: Sequence[str] = ()) -> None:
         """Print `above`, then `lines` in place of those drawn before, in one write.
@@ -71,9 +74,17 @@ class Region:
         start = f"\r\x1b[{up}A" if up else "\r" if self._drawn else ""
         # Each line is erased behind its text, not before it: nothing flickers.
         end = "\x1b[K\n" if self._drawn or lines else "\n"
-        self._write(start + "".join(line + end for line in out) + ("\x1b[J" if self._drawn else ""))
-        self._drawn = [width(text) for text, _ in lines]
+        same = self._same(out, up) if self._sparing and not above else frozenset()
+        body = "".join("\n" if n in same else line + end for n, line in enumerate(out))
+        self._write(start + body + ("\x1b[J" if self._drawn else ""))
+        self._drawn, self._texts = [width(text) for text, _ in lines], [shown for _, shown in lines]
         self._columns = self.size()[0]
+
+    def _same(self, out: Sequence[str], up: int) -> frozenset[int]:
+        """Which of these lines are on the screen already, at their place."""
+        if up != len(self._texts) or self.size()[0] != self._columns:
+            return frozenset()
+        return frozenset(n for n, (old, new) in enumerate(zip(self._texts, out, strict=False)) if old == new)
 
     def _height(self) -> int:
         """Rows of the screen that the lines take by now: a terminal that got narrower may have wrapped them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from runner.cli.stepnodes import OVER
@@ -34,6 +35,8 @@ class Chooser:
         self._running = running
         self._room = room
         self._chosen: dict[Twig, None] = {}
+        self._inside: dict[Twig, list[int]] = defaultdict(lambda: [0, 0, 0])
+        """Of each container, its children that are chosen: all, those that have not ended, those that failed."""
 
     def rows(self) -> list[Row]:
         """At most `room` of them."""
@@ -46,7 +49,7 @@ class Chooser:
     # All of it
 
     def _whole(self, level: int) -> list[Row] | None:
-        """Every step, if there is room; from level 1 on finished containers are one line, from 2 on pending ones too."""
+        """Every step, if there is room; from level 1 on what has ended is one line, from 2 on what is pending too."""
         found: list[Row] = []
         stack = list(reversed(self._tree.root.children[: self._room + 1]))
         while stack:
@@ -73,8 +76,8 @@ class Chooser:
         if any(twig not in self._chosen for twig in self._running[:most]):
             return self._flat(urgent)
         self._fill()
-        while len(self._chosen) + sum(self._is_short(one) for one in self._holding()) > most:
-            self._chosen.popitem()
+        while len(self._chosen) + sum(self._missing(one)[0] > 0 for one in tuple(self._inside)) > most:
+            self._count(self._chosen.popitem()[0], -1)
         return list(self._in_order())
 
     def _add(self, twig: Twig) -> bool:
@@ -87,13 +90,20 @@ class Chooser:
         self.looked += len(chain)
         if twig in self._chosen or len(self._chosen) + len(chain) > self._room:
             return False
-        self._chosen.update(dict.fromkeys(reversed(chain)))
+        for one in reversed(chain):
+            self._chosen[one] = None
+            self._count(one, 1)
         return True
+
+    def _count(self, twig: Twig, change: int) -> None:
+        assert twig.parent is not None  # the whole is not a row
+        counts = self._inside[twig.parent]
+        counts[0] += change
+        counts[1] += change * (twig.state not in OVER)
+        counts[2] += change * (twig.state == "failed")
 
     def _flat(self, urgent: Sequence[Twig]) -> list[Row]:
         """Too many levels for the room: what matters, with whole paths."""
-        if len(urgent) <= self._room:
-            return [Row(twig, flat=True) for twig in urgent]
         return [Row(twig, flat=True) for twig in urgent[: self._room]]
 
     def _fill(self) -> None:
@@ -122,38 +132,27 @@ class Chooser:
         active = ("running", "waiting", "failed")
         return [self._tree.root, *(one for one in self._chosen if one.children and one.state in active)]
 
-    def _is_short(self, twig: Twig) -> bool:
-        """Whether children that matter are not shown, so that a line has to say so."""
-        return self._missing(twig)[0] > 0
-
     def _missing(self, twig: Twig) -> tuple[int, int]:
-        shown = self._shown().get(twig, ())
-        left = twig.left - sum(child.state not in OVER for child in shown)
-        red = twig.red - sum(child.state == "failed" for child in shown)
-        return left + red, red
-
-    def _shown(self) -> dict[Twig, list[Twig]]:
-        found: dict[Twig, list[Twig]] = {}
-        for twig in self._chosen:
-            assert twig.parent is not None  # the whole is not a row
-            found.setdefault(twig.parent, []).append(twig)
-        return found
+        """Children that matter and are not shown, where others are; how many of them failed."""
+        shown, left, red = self._inside[twig]
+        return (twig.left - left + twig.red - red, twig.red - red) if shown else (0, 0)
 
     def _in_order(self) -> Iterator[Row]:
-        inside = self._shown()
+        inside: dict[Twig, list[Twig]] = defaultdict(list)
+        for twig in self._chosen:
+            assert twig.parent is not None
+            inside[twig.parent].append(twig)
         stack: list[Row] = [Row(self._tree.root)]
         while stack:
             row = stack.pop()
-            if row.twig.parent is not None:
+            if row.more or row.twig.parent is not None:
                 yield row
             if row.more:
                 continue
-            children = sorted(inside.get(row.twig, ()), key=lambda twig: twig.place)
-            if children or row.twig.parent is None:
-                more, red = self._missing(row.twig)
-                if more:
-                    stack.append(Row(row.twig, more=more, red=red))
-            stack += [Row(child) for child in reversed(children)]
+            more, red = self._missing(row.twig)
+            if more:
+                stack.append(Row(row.twig, more=more, red=red))
+            stack += [Row(child) for child in sorted(inside[row.twig], key=lambda twig: twig.place, reverse=True)]
 
 
 def _folded(twig: Twig, level: int) -> bool:

@@ -99,6 +99,7 @@ def attempt_json(attempt: Attempt, folder: Path | None = None) -> JSON:
     ended = attempt.ended_at
     return {
         "n": attempt.n,
+        "number": attempt.number,
         "step": attempt.step,
         "repair": attempt.repair,
         "epoch": attempt.epoch,
@@ -208,7 +209,7 @@ def row(task: Task, now: float) -> tuple[str, ...]:
 
 def attempt_folder(state: Path, attempt: Attempt) -> Path:
     """Where the logs of an attempt are, on the machine that ran it."""
-    return state / "runs" / attempt.task / "steps" / attempt.step / str(attempt.n)
+    return state / "runs" / attempt.task / "steps" / attempt.step / str(attempt.number)
 
 
 def shown_payload(task: Task) -> JSON:

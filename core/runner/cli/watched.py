@@ -21,14 +21,20 @@ def watched(inv: Invocation, wanted: bool | None) -> AbstractContextManager[Live
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if wanted and not terminal:
         raise UsageError("--live needs a terminal: standard error is none", "leave it out")
-    able = terminal and os.environ.get("TERM", "dumb") != "dumb" and _utf8()
     if wanted is None:
-        wanted = able and inv.format == "text" and not inv.quiet
+        wanted = can_watch(inv)
     if not wanted:
         return contextlib.nullcontext()
     from runner.cli.liveview import LiveView  # here: a worker without a terminal does not need it
 
     return LiveView(sys.stderr)
+
+
+def can_watch(inv: Invocation) -> bool:
+    """Whether what happens is drawn on stderr: a terminal that can do it, text is asked for, and not -q."""
+    if sys.stderr is None or not sys.stderr.isatty() or inv.format != "text" or inv.quiet:
+        return False
+    return os.environ.get("TERM", "dumb") != "dumb" and _utf8()
 
 
 def _utf8() -> bool:

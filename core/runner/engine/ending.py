@@ -54,6 +54,9 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
     machine = flow.machine
     rows = held.app.store.queue.attempts(held.task.id)
     counts = Counter(row.step for row in rows)
+    for item in machine.all():
+        if item.path not in flow.told:
+            flow.saw(item)
     steps = [{**told, "attempts": counts[told["path"]]} for told in flow.told.values() if told.get("path")]
     root = machine.root
     body: dict[str, Any] = {

@@ -172,7 +172,7 @@ class Flow:
         row = self.journal.unknown(address)
         if row is None:
             return None
-        folder = self._held.app.project.state / "runs" / self._held.task.id / "steps" / address / str(row.n)
+        folder = self._held.app.project.state / "runs" / self._held.task.id / "steps" / address / str(row.number)
         for name in ("session.json", "argv.json"):
             try:
                 session = json.loads((folder / name).read_text(encoding="utf-8")).get("session")
@@ -345,7 +345,6 @@ class Flow:
         took = time.monotonic() - self._started.get(effect.address, self.began) if kept is None else kept
         told = self.told.setdefault(effect.address, {})
         told.update(
-            attempt=result.stamp,
             output=str(body.get("output") or "")[:500],
             duration_s=round(took, 3),
             usage=body.get("usage"),

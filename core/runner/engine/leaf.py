@@ -90,6 +90,8 @@ class LeafRun:
         self._keeper = keeper
         self._progress = progress
         self._n = n
+        self._number = max((row.number for row in assignment.previous), default=0)
+        """Of this step's attempts, the last; `n` counts those of the whole task."""
         self._seals: list[Seal] = []
         self._mark: Mark | None = None
         self.kept: list[Artifact] = []
@@ -139,7 +141,7 @@ class LeafRun:
                 return self._ended(tried)
             decision = self._repair(node, tried, given.repaired + repairs)
             if decision.action not in ("agent", "rerun"):
-                held = decision.action != "fail"
+                held = decision.action != "fail" and (given.lone or self._repairable(node, tried))
                 if held or given.lone:
                     self._block(node, tried)
                 return self._ended(tried, held=held)
@@ -162,7 +164,8 @@ class LeafRun:
 
     def told(self, result: StepResult) -> Tried:
         """An attempt in which nothing runs: what came of it is known, or is to be found out."""
-        context = self._context(self.assignment.step, self._n, self.assignment.previous, self._place.cwd)
+        self._number += 1
+        context = self._context(self.assignment.step, self.assignment.previous, self._place.cwd)
         self.tried = Tried(self._n, context, result, outcome=result.outcome)
         return self.tried
 
@@ -199,6 +202,10 @@ class LeafRun:
         if given.resume and tried.result.session:
             return replace(node, payload={**node.payload, "session": tried.result.session})
         return node
+
+    def _repairable(self, node: Step, tried: Tried) -> bool:
+        """Whether anything might have repaired it, so that a person is asked: an edited gate, or repairs used up."""
+        return node.policy.repairs > 0 or any(verdict.evidence.get("sealed") for verdict in tried.red)
 
     def _repairing(self, node: Step, given: Step) -> Step:
         """The step that repairs, with what the run says of its agent."""
@@ -271,11 +278,12 @@ class LeafRun:
         """Write the attempt down, then run it."""
         agent = todo.payload.get("agent") or self.assignment.task.agent
         n = self._n if last is None else self._start(agent, last, repairs)
-        context = self._context(todo, n, previous)
+        self._number += 1
+        context = self._context(todo, previous)
         tried = self.tried = Tried(n, context, StepResult("lost_claim"), account=self._account(agent))
         tried.seal = digest(self._seals[0]) if self._seals and self._seals[0].guarded else None
         step_path = "" if self.assignment.lone else self.path
-        self._progress.attempt(n, repair=repairs > 0, step=step_path)
+        self._progress.attempt(self._number, repair=repairs > 0, step=step_path)
         self._place.begin(n, self.no_snapshot)
         try:
             with prints.into(context.log), Guard(context, self._held.stop):
@@ -298,13 +306,13 @@ class LeafRun:
         """What is kept of an attempt."""
         return {**tried.to_json(self._held.redaction, self._held.machine), **(self.assignment.data or {})}
 
-    def _context(self, todo: Step, n: int, previous: Sequence[Attempt], cwd: Path | None = None) -> TaskContext:
+    def _context(self, todo: Step, previous: Sequence[Attempt], cwd: Path | None = None) -> TaskContext:
         held, given = self._held, self.assignment
         timeout = todo.policy.timeout
         if given.deadline is not None:
             left = max(0.01, given.deadline - time.monotonic())
             timeout = left if timeout is None else min(timeout, left)
-        env = {**held.env, **contract_env(self._app, held.claim, n, todo, held.machine), **(given.env or {})}
+        env = {**held.env, **contract_env(self._app, held.claim, self._number, todo, held.machine), **(given.env or {})}
         return TaskContext(
             app=self._app,
             desk=held.desk,
@@ -315,9 +323,9 @@ class LeafRun:
             task=given.task,
             step=self.path,
             workspace=cwd or self._cwd,
-            folder=folders.attempt_folder(self._app.project.state, held.task.id, self.path, n),
+            folder=folders.attempt_folder(self._app.project.state, held.task.id, self.path, self._number),
             env=env,
-            attempt=n,
+            attempt=self._number,
             previous=previous,
             base=self._place.base,
             timeout=timeout,
@@ -362,7 +370,7 @@ class LeafRun:
         if result.outcome != "ok":
             return result.outcome
         self._progress.enter("checking")
-        place.commit_leftovers(self._message(f"attempt {tried.n}"))
+        place.commit_leftovers(self._message(f"attempt {tried.context.attempt}"))
         found = artifacts.collect(node.policy.artifacts, self._cwd)
         expects = self._expects(node)
         changed = expects == "changes" and self._mark is not None and place.changed(self._mark)
@@ -407,7 +415,10 @@ class LeafRun:
         self.upload(tried, path, path.name)
 
     def _now(self, tried: Tried) -> list[Attempt]:
-        return [a for a in self._app.store.queue.attempts(self._held.task.id) if a.n == tried.n]
+        """The attempt as the journal will have it: its end is written down with the beginning of the next one."""
+        rows = self._app.store.queue.attempts(self._held.task.id)
+        body = self.journal(tried)
+        return [replace(row, outcome=tried.outcome, result=body) for row in rows if row.n == tried.n]
 
     def upload(self, tried: Tried, path: Path, name: str) -> None:
         """Store a file; the commit that ends the attempt writes it down."""

@@ -236,8 +236,9 @@ class Player:
 
     def plain_prompt(self) -> str:
         """The prompt as cassettes compare it."""
-        run = os.environ.get("RUNNER_RUN_ID", "")
-        return plain_prompt(self.prompt, self.script.HEADINGS, os.getcwd(), self.stage.data["state"], run)
+        places = [(value, name) for value, name in self.stage.data["places"]]
+        places += [(os.getcwd(), "{workspace}"), (os.environ.get("RUNNER_RUN_ID", ""), "{run}")]
+        return plain_prompt(self.prompt, self.script.HEADINGS, places)
 
     def _apply(self, entry: dict[str, Any]) -> None:
         patch = entry.get("patch") or ""
@@ -284,11 +285,11 @@ class Player:
         sys.exit(EXITS.get(outcome, entry.get("exit_code") or 1))
 
 
-def plain_prompt(prompt: str, headings: tuple[str, ...], cwd: str, state: str, run: str) -> str:
-    """A prompt without what differs each time: folders, the run's id, and the runner's own words after the task."""
-    places = [place for heading in headings if (place := prompt.find(f"\n{heading}\n")) >= 0]
-    text = prompt[: min(places)] if places else prompt
-    for value, name in ((cwd, "{workspace}"), (os.path.realpath(cwd), "{workspace}"), (state, "{state}"), (run, "{run}")):
+def plain_prompt(prompt: str, headings: tuple[str, ...], places: list[tuple[str, str]]) -> str:
+    """A prompt without what differs each time: the runner's own words after the task, and values with their names."""
+    found = [place for heading in headings if (place := prompt.find(f"\n{heading}\n")) >= 0]
+    text = prompt[: min(found)] if found else prompt
+    for value, name in sorted(places, key=lambda pair: -len(pair[0])):
         if len(value) > 3:
             text = text.replace(value, name)
     return text.strip()

@@ -231,7 +231,7 @@ class Filling:
     def _repairs(self, kind: str) -> tuple[int, str | None]:
         """How many repairs, and by whom: the agent that is named, the step's own, else that of its nearest need."""
         rule = self.given.get("repairable")
-        if not rule or kind in ("probe", "gate", "preflight", "worktree"):
+        if rule is None or rule is False or kind in ("probe", "gate", "preflight", "worktree"):
             return 0, None
         most = int(rule.get("attempts", 2)) if isinstance(rule, dict) else 2
         named = self.given.get("repairer", {}).get("agent") or (rule.get("agent") if isinstance(rule, dict) else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -121,7 +122,13 @@ class Queue:
         return {s: counts[s] for s in STATUSES if s in counts}
 
     def attempts(self, task: str) -> list[Attempt]:
-        return [rows.attempt(row) for row in self._db.rows(ATTEMPTS, task=task)]
+        counts: Counter[str] = Counter()
+        found = []
+        for row in self._db.rows(ATTEMPTS, task=task):
+            attempt = rows.attempt(row)
+            counts[attempt.step] += 1
+            found.append(replace(attempt, number=counts[attempt.step]))
+        return found
 
     def lanes(self) -> list[Lane]:
         return list(self._db.lane_cache().lanes)

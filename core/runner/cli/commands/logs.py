@@ -72,8 +72,8 @@ def command(
     store, project = inv.store(), inv.project()
     task = find_task(store, id, inv.app().project_id)
     name = _STDERR if stderr else _LOG if log else _STDOUT
-    if step is not None and attempt is None:
-        attempt = _last_of(store, task, step)
+    if step is not None:
+        attempt = _of_step(store, task, step, attempt)
     if follow:
         _show_as_it_comes(inv, store, project.state, task, name, attempt, tail)
         return
@@ -149,14 +149,14 @@ def _chosen(store: Store, task: Task, n: int | None) -> Attempt | None:
     raise NotFound(f"task {task.id} has no attempt {n}", known)
 
 
-def _last_of(store: Store, task: Task, step: str) -> int:
-    """The last attempt of a step."""
+def _of_step(store: Store, task: Task, step: str, number: int | None) -> int:
+    """The place in the run of a step's attempt, or of its last one."""
     attempts = store.queue.attempts(task.id)
-    found = [attempt.n for attempt in attempts if attempt.step == step]
+    found = [attempt.n for attempt in attempts if attempt.step == step and number in (None, attempt.number)]
     if not found:
-        raise NotFound(
-            f"task {task.id} has no attempt of a step '{step}'", suggestion(step, [a.step for a in attempts])
-        )
+        which = "no attempt" if number is None else f"no attempt {number}"
+        hint = suggestion(step, [attempt.step for attempt in attempts]) if attempts else _not_started(task)
+        raise NotFound(f"task {task.id} has {which} of a step '{step}'", hint)
     return found[-1]
 
 
@@ -169,7 +169,7 @@ def _here(state: Path, attempt: Attempt) -> Path:
     folder = taskview.attempt_folder(state, attempt)
     if not folder.is_dir():
         raise NotFound(
-            f"the logs of attempt {attempt.n} are not on this machine",
+            f"the logs of attempt {attempt.number} are not on this machine",
             f"worker {attempt.worker} wrote them to runs/{attempt.task} in its state folder",
         )
     return folder

@@ -118,7 +118,7 @@ def _plain(value: Any) -> str:
 def _row(attempt: Attempt, now: float) -> tuple[str, ...]:
     ended = attempt.ended_at
     return (
-        f"{attempt.n} (repair)" if attempt.repair else str(attempt.n),
+        f"{attempt.number} (repair)" if attempt.repair else str(attempt.number),
         attempt.outcome or "running",
         attempt.agent or "",
         attempt.worker,

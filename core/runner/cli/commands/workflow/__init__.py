@@ -10,6 +10,7 @@ from runner.cli.commands.workflow.plan import plan
 from runner.cli.commands.workflow.resume import resume
 from runner.cli.commands.workflow.run import run
 from runner.cli.commands.workflow.show import show
+from runner.cli.commands.workflow.test import test
 from runner.cli.commands.workflow.validate import validate
 
 
@@ -19,6 +20,7 @@ from runner.cli.commands.workflow.validate import validate
         "  runner workflow new ship\n"
         "  runner workflow validate ship\n"
         "  runner workflow run ship --param what=everything\n"
+        "  runner workflow test\n"
     ),
 )
 def command() -> None:
@@ -28,5 +30,5 @@ def command() -> None:
     """
 
 
-for _one in (run, validate, plan, show, resume, list_, new):
+for _one in (run, validate, plan, show, resume, list_, new, test):
     command.add_command(_one)

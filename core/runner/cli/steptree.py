@@ -1,0 +1,318 @@
+"""The live tree of a running workflow: steps with their state, agent, time, cost and last line, redrawn in place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from runner.cli.liveview import LiveView, elapsed
+from runner.cli.output import clean, cut, paint, width, without_escapes
+from runner.cli.region import Region
+from runner.cli.stepnodes import OVER, TOLERATED
+from runner.cli.steprows import Chooser, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runner.cli.stepnodes import Tree, Twig
+    from runner.model import Claim
+    from runner.progress import Look, Progress
+
+_SIGNS: Final = {
+    "pending": ("∙", "2"),
+    "running": ("▸", "36"),
+    "waiting": ("?", "33"),
+    "done": ("✓", "32"),
+    "failed": ("✗", "31"),
+    TOLERATED: ("!", "33"),
+    "skipped": ("-", "2"),
+    "not_run": ("-", "2"),
+    "cancelled": ("-", "33"),
+}
+_WORDS: Final = {
+    "done": ("done", "32"),
+    "failed": ("failed", "31"),
+    TOLERATED: ("tolerated", "33"),
+    "waiting": ("waiting", "33"),
+    "skipped": ("skipped", "2"),
+    "not_run": ("not run", "2"),
+    "cancelled": ("cancelled", "33"),
+}
+_SAID: Final = {
+    "waiting": "waits",
+    "failed": "failed",
+    TOLERATED: "failed, tolerated",
+    "skipped": "skipped",
+    "not_run": "not run",
+    "cancelled": "cancelled",
+}
+_LEFT_MOST: Final = 20
+"""Steps that failed or wait which are told at the end, at most."""
+_LEAST: Final = 14
+"""Columns that the last line gets before cells left of it are left out."""
+
+
+class StepTree(LiveView):
+    """Use it with `with`: `watch` the slots, and give `stepped` to `Work`. `before`: what the run came to so far.
+
+    What failed or waits is left on the terminal as plain lines, and the sum of it.
+    """
+
+    def __init__(self, stream: IO[str], tree: Tree, before: Mapping[str, Any] | None = None) -> None:
+        super().__init__(stream)
+        self._region = Region(stream, sparing=True)
+        self._tree = tree
+        self._lock = threading.Lock()
+        self._source: Callable[[], Sequence[Progress]] = tuple
+        self._began = time.monotonic() - float((before or {}).get("active_s") or 0.0)
+        self._sizes = [0, 0, 0, 0]
+        """Of name, agent, time and cost, so far at this width: columns don't jump as steps come and go."""
+        self._columns = 0
+        self._ran: dict[Twig, Look] = {}
+
+    def watch(self, source: Callable[[], Sequence[Progress]]) -> None:
+        """Where to ask what the slots do now."""
+        self._source = source
+        self._poke.set()
+
+    def stepped(self, claim: Claim, told: Mapping[str, Any]) -> None:
+        """A step has another state (from the run's thread)."""
+        with self._lock:
+            self._tree.tell(told)
+        self._poke.set()
+
+    def over(self, result: Mapping[str, Any] | None) -> None:
+        """The run has ended, or waits; this is what it came to."""
+        with self._lock:
+            for one in (result or {}).get("waiting") or ():
+                twig = self._tree.find(str(one["path"]))
+                if twig is not None and one.get("question"):
+                    options = f" ({', '.join(map(str, one['options']))})" if one.get("options") else ""
+                    twig.note = " ".join(f"{one['question']}{options}".split())
+
+    def __exit__(self, *error: object) -> None:
+        for line in self._left():
+            self.say(line)
+        super().__exit__(*error)
+
+    # What is left at the end
+
+    def _left(self) -> list[str]:
+        """What failed, waits or was interrupted, in the order of the tree, and the sum."""
+        tree = self._tree
+        ended = [*tree.failed, *tree.waiting, *(twig for twig in self._ran if twig.state not in OVER)]
+        told = dict.fromkeys(ended[:_LEFT_MOST])
+        lines = []
+        for twig in told:
+            sign = _SIGNS["cancelled" if twig.state == "running" else twig.state][0]
+            words = [elapsed(twig.took)] if twig.took is not None else []
+            words += [_cost(twig.cost, twig.tokens)] if twig.cost or twig.tokens else []
+            tail = f" ({', '.join(words)})" if words else ""
+            lines.append(f"{sign} {twig.path}{tail} {self._said(twig, 'interrupted')}".rstrip())
+        if len(ended) > len(told):
+            lines.append(f"… {len(ended) - len(told)} more")
+        return [*lines, "  ".join(text for text, _ in self._sum({}))]
+
+    # What is drawn
+
+    def _tick(self) -> bool:
+        self._progress = self._source()
+        return super()._tick()
+
+    def _frame(self, looks: Sequence[Look | None], columns: int, rows: int) -> list[tuple[str, str]]:
+        """The lines, each plain and painted."""
+        with self._lock:
+            self._ran = self._running(looks)
+            costs = _costs(self._ran)
+            room = max(0, rows - 2)
+            chosen = Chooser(self._tree, list(self._ran), room).rows() if room else []
+            cells = [self._cells(row, costs) for row in chosen]
+            if columns != self._columns:
+                self._columns, self._sizes = columns, [0, 0, 0, 0]
+            for row in cells:
+                if row is not None:
+                    self._sizes = [max(size, width(cell)) for size, cell in zip(self._sizes, row[1:5], strict=True)]
+            sizes = _fitted(self._sizes, columns)
+            lines = [self._line(row, one, sizes, columns) for row, one in zip(chosen, cells, strict=True)]
+            return [*lines, self._footer(costs, looks, columns)]
+
+    def _running(self, looks: Sequence[Look | None]) -> dict[Twig, Look]:
+        """The steps that run now: others may only be ready to."""
+        found: dict[Twig, Look] = {}
+        for look in looks:
+            twig = self._tree.find(look.step) if look is not None and look.step else None
+            if look is not None and twig is not None and twig.state == "running":
+                found[twig] = look
+        return dict(sorted(found.items(), key=lambda pair: pair[1].since))
+
+    def _cells(self, row: Row, costs: Mapping[Twig, float]) -> tuple[str, ...] | None:
+        """A step's sign, name, agent, time, cost and last line."""
+        if row.more:
+            return None
+        twig = row.twig
+        look = self._ran.get(twig)
+        state = "running" if look is not None else "pending" if twig.is_leaf and twig.state == "running" else twig.state
+        indent = "" if row.flat else "  " * (twig.depth - 1)
+        name = f"{indent}{_SIGNS[state][0]} {clean(twig.path if row.flat else twig.name)}"
+        cost = costs.get(twig, 0.0) + (twig.cost or 0.0)
+        tokens = look.tokens if look is not None and look.tokens else twig.tokens
+        known = cost if twig.cost is not None or twig in costs else None
+        return state, name, clean(twig.agent), _time(twig, look), _cost(known, tokens), self._says(twig, look)
+
+    def _says(self, twig: Twig, look: Look | None) -> str:
+        """A step's last line; of what holds steps, how far it is."""
+        if look is not None:
+            word = f"{look.state}: " if look.state not in ("running", "preparing") else ""
+            return word + clean(without_escapes(look.line)).strip()
+        if twig.is_leaf or not (twig.counts or twig.state == "running"):
+            return self._said(twig)
+        return _progress(twig)
+
+    def _said(self, twig: Twig, running: str = "") -> str:
+        """What came of a step, where that needs words."""
+        if twig.state == "running":
+            return running
+        if twig.state == "pending" and not twig.is_leaf:
+            return _planned(twig)
+        word, note = _SAID.get(twig.state, ""), twig.note
+        if twig.state == "waiting" and not note:
+            note = " ".join(str(twig.node.definition.get("gate") or "").split())
+        return f"{word}: {clean(note)}" if word and note and note != twig.state else word
+
+    def _line(self, row: Row, cells: Sequence[str] | None, sizes: Sequence[int], columns: int) -> tuple[str, str]:
+        if cells is None:
+            indent = "  " * row.twig.depth
+            failed = f", {row.red} failed" if row.red else ""
+            return self._plain(f"{indent}… {row.more} more step{'' if row.more == 1 else 's'}{failed}", columns, "2")
+        state, *others, said = cells
+        code = _SIGNS[state][1]
+        faint = code == "2"
+        plain, painted = "", ""
+        for number, (cell, size) in enumerate(zip(others, sizes, strict=True)):
+            if not size:
+                continue
+            text = cut(cell, size)
+            gap = " " * (size - width(text))
+            whole = f"{gap}{text}" if number > 1 else f"{text}{gap}"
+            plain += f"{whole}  "
+            painted += f"{self._painted(whole, number, code, faint=faint)}  "
+        said = cut(said, max(0, columns - 1 - width(plain)))
+        if width(plain) > columns - 1 and not said:
+            return self._plain(plain.rstrip(), columns)
+        shade = code if state in ("failed", "waiting", TOLERATED) else "2"
+        return (plain + said).rstrip(), (painted + paint(said, shade if self._colours else "")).rstrip()
+
+    def _painted(self, text: str, number: int, code: str, *, faint: bool) -> str:
+        """A cell in its colours: of the name only the sign, unless the step does not run."""
+        if not self._colours or not text.strip():
+            return text
+        if faint:
+            return paint(text, "2")
+        if number:
+            return text if number > 1 else paint(text, "2")
+        indent = len(text) - len(text.lstrip())
+        return text[:indent] + paint(text[indent], code) + text[indent + 1 :]
+
+    # The sum
+
+    def _footer(self, costs: Mapping[Twig, float], looks: Sequence[Look | None], columns: int) -> tuple[str, str]:
+        parts = self._sum(costs)
+        state = next((look.state for look in looks if look is not None), "idle")
+        if not self._ran and state in ("preparing", "storing"):
+            parts.append((state, "2"))
+        while len(parts) > 1 and sum(width(text) + 2 for text, _ in parts) > columns + 1:
+            parts.pop()
+        plain = "  ".join(text for text, _ in parts)
+        if width(plain) > columns - 1:
+            return self._plain(plain, columns)
+        return plain, "  ".join(paint(text, code if self._colours else "") for text, code in parts)
+
+    def _sum(self, costs: Mapping[Twig, float]) -> list[tuple[str, str]]:
+        """Elapsed, cost, how many are done, and what became of others: each with its colour."""
+        root = self._tree.root
+        known = costs.get(root, 0.0) + (root.cost or 0.0)
+        cost = _cost(known if root.cost is not None or root in costs else None, root.tokens)
+        whole = f"{root.counts['done']} of {root.total}{'+' if root.unknown else ''} done"
+        parts = [(elapsed(time.monotonic() - self._began), "")]
+        parts += [(cost, "")] if cost else []
+        parts.append((whole, "32" if root.state == "done" else ""))
+        if self._ran and root.state not in OVER:
+            parts.append((f"{len(self._ran)} running", "36"))
+        parts += [
+            (f"{root.counts[key]} {word}", code)
+            for key, (word, code) in _WORDS.items()
+            if key != "done" and root.counts[key]
+        ]
+        return parts
+
+
+def _costs(running: Mapping[Twig, Look]) -> dict[Twig, float]:
+    """What running steps have cost so far, for each and all that they stand in."""
+    found: dict[Twig, float] = {}
+    for twig, look in running.items():
+        if look.cost_usd is not None:
+            for one in (twig, *twig.above()):
+                found[one] = found.get(one, 0.0) + look.cost_usd
+    return found
+
+
+def _time(twig: Twig, look: Look | None) -> str:
+    if look is not None:
+        return elapsed(time.monotonic() - look.since)
+    if twig.took is not None:
+        return elapsed(twig.took) if twig.is_leaf or twig.ran else ""
+    return elapsed(time.monotonic() - twig.began) if twig.began is not None and not twig.is_leaf else ""
+
+
+def _cost(usd: float | None, tokens: int | None) -> str:
+    if usd is not None:
+        return f"${usd:.2f}"
+    if not tokens:
+        return ""
+    return f"{tokens / 1000:.1f}k tok" if tokens >= 1000 else f"{tokens} tok"
+
+
+def _planned(twig: Twig) -> str:
+    """What a container that has not begun will do."""
+    loop = twig.node.iterations
+    inside = len(twig.node.children)
+    steps = f"{inside} step{'' if inside == 1 else 's'}"
+    if loop is None:
+        return f"{twig.total}{'+' if twig.unknown else ''} steps"
+    if twig.times is None:
+        return f"{steps} for each of {loop.over}"
+    return f"{'up to ' if twig.unknown else ''}{twig.times} × {steps}"
+
+
+def _progress(twig: Twig) -> str:
+    """How far a container is: a loop by its iterations, others by the steps in them."""
+    if twig.kind == "loop":
+        bad = sum(one.state == "failed" for one in twig.children)
+        most = (
+            f" of {'at most ' if twig.node.breaks else ''}{twig.times}"
+            if twig.times and twig.state == "running"
+            else ""
+        )
+        whole = f"{twig.rounds - bad}{most} done"
+        counts = [f"{bad} failed"] if bad else []
+    else:
+        whole = f"{twig.counts['done']} of {twig.total}{'+' if twig.unknown else ''} done"
+        counts = [
+            f"{twig.counts[key]} {word}"
+            for key, (word, _) in _WORDS.items()
+            if key != "done" and twig.counts[key]
+        ]
+    own = [clean(twig.note)] if twig.state == "failed" and not twig.counts["failed"] and twig.note else []
+    return ", ".join([whole, *counts, *own])
+
+
+def _fitted(widest: Sequence[int], columns: int) -> list[int]:
+    """Widths of name, agent, time and cost, 0 for those left out: on a narrow terminal the agent goes first."""
+    name = min(widest[0], max(16, columns * 2 // 5))
+    sizes = [name, min(widest[1], 12), min(widest[2], 8), min(widest[3], 9)]
+    for number in (1, 3, 2):
+        if sum(size + 2 for size in sizes if size) + _LEAST <= columns:
+            break
+        sizes[number] = 0
+    return sizes
