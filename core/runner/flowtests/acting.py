@@ -76,7 +76,7 @@ class Own:
 
 def act(stage: Path) -> dict[str, Any]:
     """Run the case of this folder → what came of it."""
-    from runner.cli.inplace import prepare_here  # here: what costs is not needed to name the parts
+    from runner.inplace import prepare_here  # here: what costs is not needed to name the parts
     from runner.store import SubmitTasks
 
     case = json.loads((stage / "case.json").read_text(encoding="utf-8"))
@@ -98,20 +98,15 @@ def act(stage: Path) -> dict[str, Any]:
 
 def _played(app: App, id: str, answers: Mapping[str, list[str]]) -> Task:
     """Run it, and answer what it asks, until there is nothing to answer."""
+    from runner.inplace import worker_for
     from runner.store import ResolveTask
-    from runner.worker.work import Work
 
     asked: dict[str, int] = {}
     for _ in range(_MOST_ANSWERS):
-        Work(
+        worker_for(
             app,
-            mode="once",
-            machine="test",
-            types=(),
-            slots=1,
+            id,
             talk=lambda text: print(text, flush=True),
-            ended=lambda ended: None,
-            only=(id,),
             stepped=lambda claim, told: print(f"{told['path']}: {told['status']}", flush=True),
         ).run()
         task = app.store.queue.get(id)
