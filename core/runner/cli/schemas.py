@@ -17,6 +17,7 @@ FILES: Final = {
     "config": "runner.yaml: the settings of a project",
     "machines": "machines.yaml: the machines of a fleet",
     "skills": "skills.yaml: the skills that are known",
+    "workflow-test": "test_NAME.yaml: tests of a workflow",
 }
 """The files that have a schema, and what they are."""
 
@@ -27,6 +28,10 @@ def file_schema(kind: str, app: App | None) -> JSON:
         from runner.skills import json_schema
 
         return dict(json_schema())
+    if kind == "workflow-test":
+        from runner.flowtests.model import FlowTest  # here: pydantic
+
+        return {"$schema": DIALECT, **FlowTest.model_json_schema()}
     from runner.config import schema  # here, and in this module only: it imports pydantic
 
     if kind == "machines":

@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "work": Entry("work", "Take tasks from the queue and run them.", "Work"),
     "run": Entry("run", "Run an agent here and now.", "Work"),
     "workflow": Entry("workflow", "Run steps in order, by a file; resume, test.", "Work"),
+    "record": Entry("record", "Run a workflow and record its agents, for tests.", "Work"),
     "queue": Entry("queue", "List tasks.", "Look"),
     "show": Entry("show", "Show a task: what it is, what came of it.", "Look"),
     "why": Entry("why", "Say why a task is not running, or ended as it did.", "Look"),

@@ -1,1 +1,1 @@
-"""Workflow tests: a workflow's cases, run by the real executor on a project of their own, with agents that are played."""
+"""Workflow tests: a workflow's cases, run by the real executor in projects of their own, with played agents."""

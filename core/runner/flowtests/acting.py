@@ -84,7 +84,9 @@ def act(stage: Path) -> dict[str, Any]:
     os.chdir(project)
     switches = [*case["switches"], "no:notify"]
     with App.open(project, code=True, named=True, switches=switches, warn=lambda text: None) as app:
-        app.config = app.config.with_value("store", None, "workflow test").with_value("artifacts", None, "workflow test")
+        app.config = app.config.with_value("store", None, "workflow test").with_value(
+            "artifacts", None, "workflow test"
+        )
         if "script" not in app.agents:
             raise UsageError("workflow tests need the agent 'script'", "do not switch off the plugin agent_script")
         reader = app.agents["script"].reader

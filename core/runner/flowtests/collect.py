@@ -83,9 +83,10 @@ def find_files(paths: Sequence[str], root: Path) -> list[tuple[Path, str]]:
 def _below(folder: Path, *, sure: bool) -> Iterator[Path]:
     """Tests in a folder and those in it; where other things are as well, only what says `workflow:`."""
     for path in sorted(folder.rglob("test_*")):
-        if path.suffix in SUFFIXES and path.is_file():
-            if sure or _IS_ONE.search(path.read_text(encoding="utf-8", errors="replace")):
-                yield path
+        if path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        if sure or _IS_ONE.search(path.read_text(encoding="utf-8", errors="replace")):
+            yield path
 
 
 def read_file(path: Path) -> tuple[FlowTest, dict[Place, str]]:
@@ -104,7 +105,7 @@ def read_file(path: Path) -> tuple[FlowTest, dict[Place, str]]:
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         message, hint = complaint(details, FlowTest, lambda where: place_of(places, _written(where)))
-        raise ConfigError(re.sub(r"\.plays\b(\.0\b)?", "", message), hint) from None
+        raise ConfigError(re.sub(r"\.plays\b(\.0\b)?", "", message), hint.replace("copy_", "copy")) from None
 
 
 def _written(where: Place) -> Place:
@@ -223,7 +224,9 @@ def _checked(app: App, one: Collected) -> Collected:
     try:
         values = values_of(one.loaded, case.params)
     except UsageError as error:
-        raise ConfigError(f"{one.place('params')}: {error.message}", f"case '{case.name}': write it in `params`") from None
+        raise ConfigError(
+            f"{one.place('params')}: {error.message}", f"case '{case.name}': write it in `params`"
+        ) from None
     return Collected(one.id, one.file, case, one.number, one.places, one.loaded, values, steps)
 
 

@@ -1,9 +1,10 @@
-"""Compares what came of a case with what it expects: each difference with its place, both sides, and the end of the log."""
+"""Compares what came of a case with what it expects: each difference with its place, both sides, the end of the log."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class _Judge:
         expect, result = self.expect, self.result
         if result["status"] != expect.status:
             said = f"{result['status']}: {result['summary'] or result['outcome'] or ''}".rstrip(": ")
-            failed = [p for p, told in self.steps.items() if told["status"] == "failed" and self._tries(p)]
+            failed = [p for p, told in self.steps.items() if told["status"] in ("failed", "waiting") and self._tries(p)]
             yield self._failure(("status",), expect.status, said, failed[-1] if failed else "")
         for name, like in (("summary", expect.summary), ("question", expect.question)):
             if like is not None:
@@ -106,7 +107,7 @@ class _Judge:
             if self._began(key):
                 yield self._failure(("not_ran", number), f"{key} does not run", f"it is {self._state(key)}", key)
         for number, chain in enumerate(self.expect.order):
-            for at, (first, then) in enumerate(zip(chain, chain[1:], strict=False), 1):
+            for at, (first, then) in enumerate(pairwise(chain), 1):
                 begun = self._start(first), self._start(then)
                 if begun[0] is None or begun[1] is None:
                     never = first if begun[0] is None else then
@@ -118,7 +119,9 @@ class _Judge:
 
     def _paths(self, key: str) -> list[str]:
         """The addresses that a key means: itself, or all rounds of loops around it; containers count as well."""
-        known = dict.fromkeys([*self.steps, *(str(row["step"]) for row in self.attempts if row["step"][-1:] not in "?*")])
+        known = dict.fromkeys(
+            [*self.steps, *(str(row["step"]) for row in self.attempts if row["step"][-1:] not in "?*")]
+        )
         return [key] if key in known else [path for path in known if fits(key, path)]
 
     def _tries(self, path: str) -> list[Mapping[str, Any]]:
@@ -154,9 +157,9 @@ class _Judge:
 
     def _state(self, key: str, name: str = "status") -> str:
         """The states of all that the key means, told once each; of what was never there, that of what is around it."""
-        told = [self.steps[path].get(name) for path in self._paths(key) if path in self.steps]
+        told = [word for path in self._paths(key) if (word := self._word(path, name))]
         if told:
-            return ", ".join(dict.fromkeys(str(word) for word in told))
+            return ", ".join(dict.fromkeys(told))
         around = bare(key)
         while "/" in around:
             around = around.rpartition("/")[0]
@@ -165,6 +168,12 @@ class _Judge:
                 if state in ("skipped", "not_run", "cancelled"):
                     return str(state)
         return "pending" if name == "status" else "none"
+
+    def _word(self, path: str, name: str) -> str:
+        """The state or outcome of one address; a step that waits has the outcome of its last attempt."""
+        word = self.steps.get(path, {}).get(name)
+        tries = self._tries(path)
+        return str(word or (tries[-1]["outcome"] if name == "outcome" and tries else "") or "")
 
     # Comparing
 
@@ -195,10 +204,8 @@ class _Judge:
             yield self._failure((*path, "matches"), f"/{like.matches}/", _shown(came), step)
 
     def _failure(self, path: Sequence[str | int], expected: str, came: str, step: str = "") -> Failure:
-        words = ".".join(str(part) for part in path if part != "equals")
-        return Failure(
-            self.one.place("expect", *path), words, expected, came, step, self.log_of(step) if step else ""
-        )
+        words = ".".join(part for part in path if isinstance(part, str) and part != "equals")
+        return Failure(self.one.place("expect", *path), words, expected, came, step, self.log_of(step) if step else "")
 
     def log_of(self, step: str) -> str:
         """The last lines of what the step's last attempt left."""
@@ -216,4 +223,6 @@ class _Judge:
 def _shown(text: str) -> str:
     text = text.strip("\n")
     short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    return repr(short) if "\n" not in short and short.strip() != short or not short else short
+    if "\n" not in short and (not short or short.strip() != short):
+        return repr(short)
+    return short

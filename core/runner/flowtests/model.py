@@ -1,4 +1,4 @@
-"""What a `test_*.yaml` says: the workflow, and its cases with files, played agents, answers, and what must come of it."""
+"""What a `test_*.yaml` says: the workflow, and its cases with files, played agents, answers, and what must come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from runner.workflows.model import Model
 from runner.workflows.model import Text as Word
 
-STATES: Final = ("pending", "running", "waiting", "done", "failed", "skipped", "not_run", "cancelled")
+State = Literal["pending", "waiting", "done", "failed", "skipped", "not_run", "cancelled"]
 
 
 def _one_or_more(value: Any) -> Any:
@@ -41,7 +41,7 @@ _TEXT_SCHEMA: Final = {"anyOf": [{"type": "string"}, {"type": "object"}]}
 
 
 class Play(Model):
-    """What an agent does when it is asked once, in this order. Directives `[[…]]` of the agent `script` work in `say`."""
+    """What an agent does when it is asked once, in this order. In `say` the directives of the agent `script` work."""
 
     write: dict[Inside, str] = Field(default_factory=dict, description="files that it writes")
     delete: tuple[Inside, ...] = Field((), description="files that it deletes")
@@ -61,7 +61,7 @@ def _script(value: Any) -> Any:
 
 
 class Script(Model):
-    """How an agent is played: by `plays`, one for each time it is asked (`always`: the one every time), or a cassette."""
+    """How an agent is played: by `plays`, one for each time it is asked (`always`: one for all), or by a cassette."""
 
     plays: tuple[Play, ...] = Field((), description="one for each time")
     always: bool = Field(False, description="the one play is for every time")
@@ -127,9 +127,7 @@ class Expect(Model):
     )
     summary: Like | None = Field(None, description="the run's own sentence on what came of it")
     question: Like | None = Field(None, description="what a person is asked at its end")
-    steps: dict[str, Literal[STATES]] = Field(  # type: ignore[valid-type]
-        default_factory=dict, description="the state of steps"
-    )
+    steps: dict[str, State] = Field(default_factory=dict, description="the state of steps")
     outcomes: dict[str, str] = Field(default_factory=dict, description="the outcome of steps: ok, no_op, crashed, …")
     attempts: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="how often steps were tried, retries and repairs included"

@@ -27,7 +27,7 @@ def bare(address: str) -> str:
 
 
 def fits(key: str, address: str) -> bool:
-    """Whether a key of the case means a step: its address, or its path for any round of a loop; `*` and `?` are globs."""
+    """Whether a key of the case means a step: its address, or its path for all rounds of a loop; or a glob of these."""
     if key in (address, bare(address)):
         return True
     if "*" not in key and "?" not in key:
@@ -101,7 +101,8 @@ def _program(name: str) -> Any:
 
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "testing", f"{name}.py")
     spec = importlib.util.spec_from_file_location("script_agent", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

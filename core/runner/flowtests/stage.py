@@ -1,4 +1,4 @@
-"""The folder in which a case plays: a project with its files under git, a home and state of its own, no agent on PATH."""
+"""The folder in which a case plays: a project under git, a home and a state of its own, and no agent on PATH."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.errors import ConfigError, RunnerError
@@ -20,6 +19,7 @@ from runner.workflows.payload import payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from runner.app import App
     from runner.flowtests.collect import Collected
@@ -56,7 +56,7 @@ def play(app: App, one: Collected, folder: Path, switches: tuple[str, ...] = ())
     payload = payload_of(one.loaded.source.workflow.name, one.loaded, one.values)
     answers = {key: list(given) for key, given in one.case.answers.items()}
     _write(folder / "case.json", {"payload": payload, "answers": answers, "switches": list(switches)})
-    error = _run(folder, _environment(app, one, folder), one.case.timeout or TIMEOUT)
+    error = _run(folder, _environment(one, folder), one.case.timeout or TIMEOUT)
     result: dict[str, Any] = {}
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -160,24 +160,22 @@ def _git_env(folder: Path) -> dict[str, str]:
     return {**env, "GIT_TERMINAL_PROMPT": "0", "HOME": str(folder / "home")}
 
 
-def _environment(app: App, one: Collected, folder: Path) -> dict[str, str]:
+def _environment(one: Collected, folder: Path) -> dict[str, str]:
     """The environment of the run: without this person's settings and secrets, and with nowhere to call."""
     env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_LEFT_OUT) and not _SECRET.search(name)
+        name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT) and not _SECRET.search(name)
     }
     for name in ("state", "config", "cache"):
         env[f"XDG_{name.upper()}_HOME"] = str(folder / name)
     env["XDG_RUNTIME_DIR"] = str(folder / "run")
     env["TMPDIR"] = str(folder / "tmp")
-    env["PATH"] = os.pathsep.join([str(folder / "bin"), env.get("PATH", os.defpath)])
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         env[name] = env[name.upper()] = _NOWHERE
     env["no_proxy"] = env["NO_PROXY"] = "localhost,127.0.0.1"
     if "RUNNER_DISABLE_PLUGIN_AUTOLOAD" in os.environ:
         env["RUNNER_DISABLE_PLUGIN_AUTOLOAD"] = os.environ["RUNNER_DISABLE_PLUGIN_AUTOLOAD"]
-    return {**env, **_git_env(folder), **one.case.env}
+    env |= {**_git_env(folder), **one.case.env}
+    return {**env, "PATH": os.pathsep.join([str(folder / "bin"), env.get("PATH", os.defpath)])}
 
 
 def _run(folder: Path, env: Mapping[str, str], timeout: float) -> str:
@@ -207,7 +205,9 @@ def _run(folder: Path, env: Mapping[str, str], timeout: float) -> str:
             process.kill()
             process.wait()
             raise
-    return "" if process.returncode == 0 else f"the process that ran the case ended with {process.returncode}: see log.txt"
+    return (
+        "" if process.returncode == 0 else f"the process that ran the case ended with {process.returncode}: see log.txt"
+    )
 
 
 def _troubles(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -216,7 +216,9 @@ def _troubles(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         lines = [json.loads(line) for line in (folder / "troubles.jsonl").read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         return (), ()
-    errors, warnings = (tuple(dict.fromkeys(o["message"] for o in lines if o["warning"] == kind)) for kind in (False, True))
+    errors, warnings = (
+        tuple(dict.fromkeys(o["message"] for o in lines if o["warning"] == kind)) for kind in (False, True)
+    )
     return errors, warnings
 
 
