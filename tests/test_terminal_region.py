@@ -12,7 +12,8 @@ from typing import IO
 
 import pytest
 
-from runner.cli.liveview import LiveView, elapsed
+from runner.cli.drawing import elapsed
+from runner.cli.liveview import LiveView
 from runner.cli.output import clean, cut, width, without_escapes
 from runner.cli.region import REFLOWING, Region
 from runner.progress import Progress

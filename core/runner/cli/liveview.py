@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import signal
-import sys
-import threading
 import time
-from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
-from runner.cli.output import clean, colours, cut, paint, width, without_escapes
-from runner.cli.region import Region
+from runner.cli.drawing import Drawing, elapsed
+from runner.cli.output import clean, cut, paint, width, without_escapes
 from runner.errors import RunnerError
 from runner.statuses import DONE, FAILED, NEEDS_HUMAN
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
-    from types import FrameType
-    from typing import Any
 
     from runner.model import Claim
     from runner.progress import Look, Progress
 
-_PAUSE: Final = 0.2
-"""Seconds between two drawings, at least."""
-_FREE_PAUSE: Final = 1.0
-"""Seconds between two looks while no slot is busy."""
 _COUNT_EVERY, _COUNT_SOON = 2.0, 0.5
 """Seconds between two counts of what waits, and when something has happened since; a store in which counting takes
 long is asked less often."""
@@ -38,32 +27,19 @@ _LEAST: Final = 12
 """Columns that the last line gets before cells left of it are left out."""
 
 
-class LiveView:
-    """Use it with `with`; `follow` a worker, then run it. What is written to stderr meanwhile scrolls above the lines.
-
-    `say` may be called by any thread. One thread draws, at most five times a second, and only what changed.
-    """
+class LiveView(Drawing):
+    """Use it with `with`; `follow` a worker, then run it."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._region = Region(stream)
-        self._colours = colours(stream)
-        self._real: dict[str, Any] = {}
-        self._said: deque[str] = deque()
-        self._poke = threading.Event()
-        self._over = False
+        super().__init__(stream)
         self._progress: Sequence[Progress] = ()
         self._counts: Callable[[], Counter[str]] | None = None
         self._waiting: Callable[[], int] | None = None
         self._waits: int | None = None
         self._stale = True
         self._counted, self._took = 0.0, 0.0
-        self._shown: list[tuple[str, str]] = []
-        self._seen = (0, 0, False)
-        """Columns, rows, and whether the terminal was ours, when it was drawn last."""
         self._widest = [0, 0, 0, 9, 0, 0]
         """Of each cell, so far: columns don't jump to and fro as tasks come and go."""
-        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
-        self._before: Any = None
 
     def follow(
         self,
@@ -76,72 +52,20 @@ class LiveView:
         self._counts, self._waiting = counts, waiting
         self._progress = progress
 
-    def say(self, text: str) -> None:
-        """Have lines scroll above the slots; they can't drive the terminal, whoever wrote them."""
-        self._said.extend(clean(line) for line in text.splitlines() or [""])
-        self._stale = True
-        self._poke.set()
-
     def began(self, claim: Claim) -> None:
         """A slot has a task: look soon. Its line says so, nothing else does."""
         self._stale = True
         self._poke.set()
 
-    def __enter__(self) -> LiveView:
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            if stream is not None and stream.isatty():
-                self._real[name] = stream
-                setattr(sys, name, _Above(stream, self.say))
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGCONT, self._continued)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over = True
-        self._poke.set()
-        self._thread.join()
-        for name, stream in self._real.items():
-            getattr(sys, name).close()
-            setattr(sys, name, stream)
-        if self._before is not None:
-            signal.signal(signal.SIGCONT, self._before)
-        self._region.draw((), self._above())
-
-    def _continued(self, number: int, frame: FrameType | None) -> None:
-        """We were stopped (Ctrl-Z), and a shell has written on the terminal since."""
-        self._region.forget()
-        self._seen = (0, 0, False)
-
     # The thread that draws
 
-    def _run(self) -> None:
-        while not self._over:
-            drawn = time.monotonic()
-            busy = self._tick()
-            self._poke.wait(_PAUSE if busy else _FREE_PAUSE)
-            self._poke.clear()
-            rest = drawn + _PAUSE - time.monotonic()
-            if rest > 0 and not self._over:
-                time.sleep(rest)
+    def _slots(self) -> Sequence[Progress]:
+        return self._progress
 
-    def _tick(self) -> bool:
-        """Draw if something changed → whether a slot is busy."""
-        looks = [one.look() for one in self._progress]
-        busy = any(looks)
-        self._count(busy)
-        above, seen = self._above(), (*self._region.size(), self._region.in_front)
-        lines = self._frame(looks, *seen[:2]) if self._progress else []
-        if above or seen != self._seen or (lines != self._shown and seen[2]):
-            self._shown, self._seen = lines, seen
-            self._region.draw(lines, above)
-        return busy
+    def _heard(self) -> None:
+        self._stale = True
 
-    def _above(self) -> list[str]:
-        return [self._said.popleft() for _ in range(len(self._said))]
-
-    def _count(self, busy: bool) -> None:
+    def _look(self, busy: bool) -> None:
         now = time.monotonic()
         every = _COUNT_SOON if self._stale else _COUNT_EVERY if busy else 5 * _COUNT_EVERY
         if self._waiting is None or now < self._counted + max(every, self._took * _COUNT_SHARE):
@@ -190,10 +114,6 @@ class LiveView:
             return self._plain(plain, room + 1)
         return (plain + line).rstrip(), (painted + paint(line, "2" if self._colours else "")).rstrip()
 
-    def _plain(self, text: str, columns: int, code: str = "") -> tuple[str, str]:
-        text = cut(text, columns - 1)
-        return text, paint(text, code if self._colours else "")
-
     def _footer(self, columns: int, counts: Counter[str]) -> tuple[str, str]:
         known = {DONE: ("done", "32"), FAILED: ("failed", "31"), NEEDS_HUMAN: ("need a person", "33")}
         parts = [(counts.get(status, 0), *words) for status, words in known.items()]
@@ -229,42 +149,3 @@ def _sizes(widest: Sequence[int], columns: int) -> list[int]:
             break
         sizes[number] = 0
     return sizes
-
-
-def elapsed(seconds: float) -> str:
-    """`0:07`, `12:34`, `1:02:03`."""
-    minutes, second = divmod(int(max(0.0, seconds)), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
-
-
-class _Above(io.TextIOBase):
-    """Stands for a stream to the terminal meanwhile: whole lines scroll above the view."""
-
-    def __init__(self, real: IO[str], say: Callable[[str], None]) -> None:
-        self._real = real
-        self._say = say
-        self._rest = ""
-        self._lock = threading.Lock()
-
-    def write(self, text: str) -> int:
-        with self._lock:
-            *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._say(line)
-        return len(text)
-
-    def isatty(self) -> bool:
-        return self._real.isatty()
-
-    def fileno(self) -> int:
-        return self._real.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return str(getattr(self._real, "encoding", None) or "utf-8")
-
-    def close(self) -> None:
-        if self._rest:
-            self._say(self._rest)
-            self._rest = ""

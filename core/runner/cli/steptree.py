@@ -6,9 +6,8 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from runner.cli.liveview import LiveView, elapsed
+from runner.cli.drawing import Drawing, elapsed
 from runner.cli.output import clean, cut, paint, width, without_escapes
-from runner.cli.region import Region
 from runner.cli.stepnodes import OVER, TOLERATED
 from runner.cli.steprows import Chooser, Row
 
@@ -53,15 +52,14 @@ _LEAST: Final = 14
 """Columns that the last line gets before cells left of it are left out."""
 
 
-class StepTree(LiveView):
+class StepTree(Drawing):
     """Use it with `with`: `watch` the slots, and give `stepped` to `Work`. `before`: what the run came to so far.
 
     What failed or waits is left on the terminal as plain lines, and the sum of it.
     """
 
     def __init__(self, stream: IO[str], tree: Tree, before: Mapping[str, Any] | None = None) -> None:
-        super().__init__(stream)
-        self._region = Region(stream, sparing=True)
+        super().__init__(stream, sparing=True)
         self._tree = tree
         self._lock = threading.Lock()
         self._source: Callable[[], Sequence[Progress]] = tuple
@@ -70,6 +68,8 @@ class StepTree(LiveView):
         """Of name, agent, time and cost, so far at this width: columns don't jump as steps come and go."""
         self._columns = 0
         self._ran: dict[Twig, Look] = {}
+        """What ran when it was drawn last."""
+        self._seen_running: dict[Twig, None] = {}
 
     def watch(self, source: Callable[[], Sequence[Progress]]) -> None:
         """Where to ask what the slots do now."""
@@ -92,16 +92,19 @@ class StepTree(LiveView):
                     twig.note = " ".join(f"{one['question']}{options}".split())
 
     def __exit__(self, *error: object) -> None:
-        for line in self._left():
+        with self._lock:
+            lines = self._left()
+        for line in lines:
             self.say(line)
         super().__exit__(*error)
 
     # What is left at the end
 
     def _left(self) -> list[str]:
-        """What failed, waits or was interrupted, in the order of the tree, and the sum."""
+        """What failed, waits or was interrupted, and the sum."""
         tree = self._tree
-        ended = [*tree.failed, *tree.waiting, *(twig for twig in self._ran if twig.state not in OVER)]
+        interrupted = [twig for twig in self._seen_running if twig.state == "running"]
+        ended = [*tree.failed, *tree.waiting, *interrupted]
         told = dict.fromkeys(ended[:_LEFT_MOST])
         lines = []
         for twig in told:
@@ -109,16 +112,15 @@ class StepTree(LiveView):
             words = [elapsed(twig.took)] if twig.took is not None else []
             words += [_cost(twig.cost, twig.tokens)] if twig.cost or twig.tokens else []
             tail = f" ({', '.join(words)})" if words else ""
-            lines.append(f"{sign} {twig.path}{tail} {self._said(twig, 'interrupted')}".rstrip())
+            lines.append(f"{sign} {twig.path}{tail} {self._outcome(twig, 'interrupted')}".rstrip())
         if len(ended) > len(told):
             lines.append(f"… {len(ended) - len(told)} more")
-        return [*lines, "  ".join(text for text, _ in self._sum({}))]
+        return [*lines, "  ".join(text for text, _ in self._sum({}, len(interrupted), "interrupted"))]
 
     # What is drawn
 
-    def _tick(self) -> bool:
-        self._progress = self._source()
-        return super()._tick()
+    def _slots(self) -> Sequence[Progress]:
+        return self._source()
 
     def _frame(self, looks: Sequence[Look | None], columns: int, rows: int) -> list[tuple[str, str]]:
         """The lines, each plain and painted."""
@@ -144,6 +146,7 @@ class StepTree(LiveView):
             twig = self._tree.find(look.step) if look is not None and look.step else None
             if look is not None and twig is not None and twig.state == "running":
                 found[twig] = look
+        self._seen_running.update(dict.fromkeys(found))
         return dict(sorted(found.items(), key=lambda pair: pair[1].since))
 
     def _cells(self, row: Row, costs: Mapping[Twig, float]) -> tuple[str, ...] | None:
@@ -166,10 +169,10 @@ class StepTree(LiveView):
             word = f"{look.state}: " if look.state not in ("running", "preparing") else ""
             return word + clean(without_escapes(look.line)).strip()
         if twig.is_leaf or not (twig.counts or twig.state == "running"):
-            return self._said(twig)
+            return self._outcome(twig)
         return _progress(twig)
 
-    def _said(self, twig: Twig, running: str = "") -> str:
+    def _outcome(self, twig: Twig, running: str = "") -> str:
         """What came of a step, where that needs words."""
         if twig.state == "running":
             return running
@@ -217,7 +220,7 @@ class StepTree(LiveView):
     # The sum
 
     def _footer(self, costs: Mapping[Twig, float], looks: Sequence[Look | None], columns: int) -> tuple[str, str]:
-        parts = self._sum(costs)
+        parts = self._sum(costs, len(self._ran))
         state = next((look.state for look in looks if look is not None), "idle")
         if not self._ran and state in ("preparing", "storing"):
             parts.append((state, "2"))
@@ -228,7 +231,7 @@ class StepTree(LiveView):
             return self._plain(plain, columns)
         return plain, "  ".join(paint(text, code if self._colours else "") for text, code in parts)
 
-    def _sum(self, costs: Mapping[Twig, float]) -> list[tuple[str, str]]:
+    def _sum(self, costs: Mapping[Twig, float], busy: int, word: str = "running") -> list[tuple[str, str]]:
         """Elapsed, cost, how many are done, and what became of others: each with its colour."""
         root = self._tree.root
         known = costs.get(root, 0.0) + (root.cost or 0.0)
@@ -237,8 +240,7 @@ class StepTree(LiveView):
         parts = [(elapsed(time.monotonic() - self._began), "")]
         parts += [(cost, "")] if cost else []
         parts.append((whole, "32" if root.state == "done" else ""))
-        if self._ran and root.state not in OVER:
-            parts.append((f"{len(self._ran)} running", "36"))
+        parts += [(f"{busy} {word}", "36")] if busy else []
         parts += [
             (f"{root.counts[key]} {word}", code)
             for key, (word, code) in _WORDS.items()
@@ -299,9 +301,7 @@ def _progress(twig: Twig) -> str:
     else:
         whole = f"{twig.counts['done']} of {twig.total}{'+' if twig.unknown else ''} done"
         counts = [
-            f"{twig.counts[key]} {word}"
-            for key, (word, _) in _WORDS.items()
-            if key != "done" and twig.counts[key]
+            f"{twig.counts[key]} {word}" for key, (word, _) in _WORDS.items() if key != "done" and twig.counts[key]
         ]
     own = [clean(twig.note)] if twig.state == "failed" and not twig.counts["failed"] and twig.note else []
     return ", ".join([whole, *counts, *own])
