@@ -59,10 +59,12 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
             flow.saw(item)
     steps = [{**told, "attempts": counts[told["path"]]} for told in flow.told.values() if told.get("path")]
     root = machine.root
+    places = {path: place for place, path in enumerate(flow.told)}
+    asked = sorted(waiting, key=lambda one: places.get(one[0].address, 0))
     body: dict[str, Any] = {
         "workflow": flow.loaded.source.workflow.name,
         "steps": steps,
-        "waiting": [_waiting(effect, wait) for effect, wait in waiting],
+        "waiting": [_waiting(effect, wait) for effect, wait in asked],
         "unknown": flow.unknown,
         "warnings": flow.warnings,
         "outputs": {key: value for key, value in root.result.values.items() if isinstance(value, str)},
@@ -74,7 +76,7 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
         ok = machine.over and root.state == "done"
         body["summary"] = _done(steps) if ok else _why(failed, root.reason)
         return Close("ok" if ok else "check_failed", body, last)
-    effect, wait = _first(waiting)
+    effect, wait = _first(asked)
     body["summary"] = f"{effect.address}: {wait.question}"
     limits = [one.retry_at for _, one in waiting if one.retry_at is not None]
     return Close(

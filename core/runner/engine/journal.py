@@ -110,7 +110,7 @@ class Journal:
         if not self.is_final(effect.address):
             return None, "not finished"
         item = machine.item(effect)
-        why = self._void(last, effect.address, machine, item)
+        why = self._void(last, effect, machine, item)
         if why is not None:
             return None, why
         body = last.result or {}
@@ -120,13 +120,15 @@ class Journal:
             return None, "definition changed" if body.get("definition") != digests[0] else "an input changed"
         return result_of(last.n, last.outcome, body), "not started"
 
-    def _void(self, row: Attempt, address: str, machine: Machine, item: Item) -> Reason | None:
+    def _void(self, row: Attempt, effect: Effect, machine: Machine, item: Item) -> Reason | None:
+        # A command of skip_if that says no has not failed.
+        failed = row.outcome != "ok" and not (effect.kind == "probe" and row.outcome == "check_failed")
         for again in self.again:
             if row.n > again.upto:
                 continue
-            if any(_within(address, path) for path in again.paths):
+            if any(_within(effect.address, path) for path in again.paths):
                 return "asked for"
-            if again.failed and row.outcome != "ok" and machine.counts(item):
+            if again.failed and failed and machine.counts(item):
                 return "failed"
             if again.after is not None and row.n > again.after:
                 return "after a rewind"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,7 +12,7 @@ from runner.cli.flowfile import refuse
 from runner.cli.flowrun import carry_on
 from runner.cli.runview import run_json
 from runner.errors import Conflict, UsageError
-from runner.statuses import HELD
+from runner.statuses import DONE, HELD
 from runner.store import RetryTask
 from runner.tasknames import find_task
 from runner.who import submitter
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
     from runner.cli.resuming import Resumption
     from runner.model import Task
+
+_DYING: Final = 8.0
+"""Seconds to wait for the keepers of a process that is gone: what they own is ended first."""
 
 
 @click.command(
@@ -69,7 +73,7 @@ def resume(
     going = plan_resume(app, task, frozen=frozen, start=start, until=until)
     refuse(inv, problems(app, going.loaded))
     payload = going.payload
-    if not going.preview.again:
+    if not going.preview.again and task.status == DONE:
         inv.emit(run_json(task), lambda: inv.line(f"run {task.id} {task.status}: nothing is left to do"))
         return
     choice = _workspace(inv, task, going, workspace, dry_run=dry_run)
@@ -93,9 +97,29 @@ def _run(inv: Invocation, word: str) -> Task:
     if task.type != "workflow":
         raise UsageError(f"task {task.id} is a {task.type}, not a workflow", f"runner retry {task.id}")
     if task.status in HELD:
+        task = _taken_back(inv, task)
+    if task.status in HELD:
         held = task.holder.worker if task.holder is not None else "a worker"
         raise Conflict(f"run {task.id} is {task.status} ({held} has it)", f"wait, or: runner cancel {task.id}")
     return task
+
+
+def _taken_back(inv: Invocation, task: Task) -> Task:
+    """The run, taken back from a process that is gone: nobody has to wait for the end of its lease."""
+    from runner.store import Tick
+    from runner.worker.neighbours import Neighbours
+
+    store = inv.store()
+    neighbours = Neighbours(store)
+    end = time.monotonic() + _DYING
+    while True:
+        dead = neighbours.dead()
+        if task.holder is not None and task.holder.worker in dead:
+            store.commit([Tick(dead=dead)])
+            return store.queue.get(task.id) or task
+        if not neighbours.dying or time.monotonic() > end:
+            return task
+        time.sleep(0.1)
 
 
 def _workspace(inv: Invocation, task: Task, going: Resumption, wanted: str | None, *, dry_run: bool) -> str:
