@@ -75,8 +75,9 @@ class Chooser:
             self._add(twig)
         if any(twig not in self._chosen for twig in self._running[:most]):
             return self._flat(urgent)
+        urgently = len(self._chosen)
         self._fill()
-        while len(self._chosen) + sum(self._missing(one)[0] > 0 for one in tuple(self._inside)) > most:
+        while len(self._chosen) > urgently and len(self._chosen) + self._short() > most:
             self._count(self._chosen.popitem()[0], -1)
         return list(self._in_order())
 
@@ -137,11 +138,16 @@ class Chooser:
         shown, left, red = self._inside[twig]
         return (twig.left - left + twig.red - red, twig.red - red) if shown else (0, 0)
 
+    def _short(self) -> int:
+        """Containers that need a line which says how many of their steps are not shown."""
+        return sum(self._missing(one)[0] > 0 for one in tuple(self._inside))
+
     def _in_order(self) -> Iterator[Row]:
         inside: dict[Twig, list[Twig]] = defaultdict(list)
         for twig in self._chosen:
             assert twig.parent is not None
             inside[twig.parent].append(twig)
+        spare = self._room - len(self._chosen)
         stack: list[Row] = [Row(self._tree.root)]
         while stack:
             row = stack.pop()
@@ -150,7 +156,8 @@ class Chooser:
             if row.more:
                 continue
             more, red = self._missing(row.twig)
-            if more:
+            if more and spare:
+                spare -= 1
                 stack.append(Row(row.twig, more=more, red=red))
             stack += [Row(child) for child in sorted(inside[row.twig], key=lambda twig: twig.place, reverse=True)]
 

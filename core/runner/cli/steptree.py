@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from runner.cli.drawing import Drawing, elapsed
 from runner.cli.output import clean, cut, paint, width, without_escapes
-from runner.cli.stepnodes import OVER, TOLERATED
+from runner.cli.stepnodes import TOLERATED
 from runner.cli.steprows import Chooser, Row
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class StepTree(Drawing):
         for number, (cell, size) in enumerate(zip(others, sizes, strict=True)):
             if not size:
                 continue
-            text = cut(cell, size)
+            text = cut_path(cell, size) if row.flat and number == 0 else cut(cell, size)
             gap = " " * (size - width(text))
             whole = f"{gap}{text}" if number > 1 else f"{text}{gap}"
             plain += f"{whole}  "
@@ -247,6 +247,19 @@ class StepTree(Drawing):
             if key != "done" and root.counts[key]
         ]
         return parts
+
+
+def cut_path(text: str, columns: int) -> str:
+    """A sign and a path within so many columns: what is left out is its beginning."""
+    if width(text) <= columns:
+        return text
+    kept, used = "", width(f"{text[:2]}…")
+    for sign in reversed(text[2:]):
+        used += width(sign)
+        if used > columns:
+            break
+        kept = sign + kept
+    return cut(f"{text[:2]}…{kept}", columns)
 
 
 def _costs(running: Mapping[Twig, Look]) -> dict[Twig, float]:

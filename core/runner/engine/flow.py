@@ -235,6 +235,8 @@ class Flow:
             verify_first=self.journal.unknown(effect.address) is not None and self._on_unknown(effect) == "verify",
             decided=self._decided(effect, decision),
             budget=effect.node.definition.get("budget"),
+            isolated=effect.node.definition.get("writes") == "isolated",
+            touches=tuple(effect.node.definition.get("touches") or ()),
         )
 
     def _expanding(self, effect: Effect) -> Assignment:

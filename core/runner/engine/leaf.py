@@ -51,7 +51,8 @@ class Assignment:
     sees it. `about` is what plugins see of the run, `data` what the journal keeps with every attempt,
     `repairer` what the payload of the policy's repairing agent begins with (its model, its permission).
     `verify_first`: an attempt that nobody knows the end of is judged by the checks before another one is made;
-    `decided`: a person's word, instead of an attempt; `budget`: what all attempts may spend.
+    `decided`: a person's word, instead of an attempt; `isolated`: in a worktree of its own, merged at its end;
+    `touches`: only what changes there is its work; `budget`: what all attempts may spend.
     `lone`: the task is this step alone, and the queue retries it.
     """
 
@@ -73,6 +74,8 @@ class Assignment:
     repairer: Mapping[str, Any] | None = None
     verify_first: bool = False
     decided: StepResult | None = None
+    isolated: bool = False
+    touches: tuple[str, ...] = ()
     budget: Mapping[str, Any] | None = None
 
 
@@ -80,8 +83,16 @@ class LeafRun:
     """Runs one assignment with one keeper, in whatever thread calls `run`."""
 
     def __init__(
-        self, held: Held, place: Workplace, keeper: Keeper, progress: Progress, assignment: Assignment, n: int
+        self,
+        held: Held,
+        place: Workplace,
+        keeper: Keeper,
+        progress: Progress,
+        assignment: Assignment,
+        n: int,
+        into: Workplace | None = None,
     ) -> None:
+        """`place` is where the step works; `into` the run's own, when that is another one."""
         self.assignment = assignment
         self.tried: Tried | None = None
         self._held = held
@@ -89,6 +100,7 @@ class LeafRun:
         self._place = place
         self._keeper = keeper
         self._progress = progress
+        self._into = into
         self._n = n
         self._number = max((row.number for row in assignment.previous), default=0)
         """Of this step's attempts, the last; `n` counts those of the whole task."""
@@ -373,7 +385,7 @@ class LeafRun:
         place.commit_leftovers(self._message(f"attempt {tried.context.attempt}"))
         found = artifacts.collect(node.policy.artifacts, self._cwd)
         expects = self._expects(node)
-        changed = expects == "changes" and self._mark is not None and place.changed(self._mark)
+        changed = expects == "changes" and self._mark is not None and place.changed(self._mark, self.assignment.touches)
         if not looked and not evidence.met(
             expects,
             changed=changed,
@@ -394,6 +406,8 @@ class LeafRun:
                 tried.account = held.account
                 return held.outcome
         tried.verdicts += [_missing(name) for name in found.missing if not _is_glob(name)]
+        if self._into is not None and not tried.red:
+            tried.verdicts.append(self._into.merge(place, self._message("merged")))
         if tried.verdicts:
             folders.write_json(tried.context.folder / "verdicts.json", verify.as_json(tried.verdicts))
         return "check_failed" if tried.red else "ok"

@@ -215,7 +215,26 @@ class Run:
     def _leaf(self, job: Job, keeper: Keeper, progress: Progress) -> LeafEnd:
         """Run a step; in a workflow what it can't do is its own failure, and no other's."""
         assert self._place is not None
-        leaf = job.leaf = LeafRun(self._held, self._place, keeper, progress, job.assignment, job.n)
+        if job.assignment.isolated:
+            return self._apart(job, keeper, progress)
+        return self._in_place(job, LeafRun(self._held, self._place, keeper, progress, job.assignment, job.n))
+
+    def _apart(self, job: Job, keeper: Keeper, progress: Progress) -> LeafEnd:
+        """Run a step in a worktree of its own; what it did is merged into the run's when its checks are green."""
+        main, given = self._place, job.assignment
+        assert main is not None
+        try:
+            place = main.apart(self._held.claim, given.step.id, lost=bool(given.previous))
+        except RunnerError as error:
+            job.leaf = LeafRun(self._held, main, keeper, progress, given, job.n)
+            return _crashed(job, str(error))
+        try:
+            return self._in_place(job, LeafRun(self._held, place, keeper, progress, given, job.n, main))
+        finally:
+            place.close()
+
+    def _in_place(self, job: Job, leaf: LeafRun) -> LeafEnd:
+        job.leaf = leaf
         if job.assignment.lone:
             try:
                 return leaf.run()

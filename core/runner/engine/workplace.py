@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.folders import write_json
 from runner.errors import RunnerError
-from runner.workspace import Caps, branch_ref, locate, open_workspace, state_of
+from runner.globs import matcher
+from runner.model import Verdict
+from runner.workspace import Caps, branch_ref, dirty, locate, merge_into, open_workspace, paths_between, state_of
 from runner.workspace import publish as move_branch
 from runner.workspace.git import Git
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from runner.app import App
     from runner.model import Attempt, Claim
-    from runner.workspace import Workspace
+    from runner.workspace import State, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Mark:
     head: str
     digest: str
     snapshot: str | None = None
+    state: State | None = field(default=None, compare=False, repr=False)
+    """The whole of it, while the process that took it lives."""
 
 
 class Workplace:
@@ -171,21 +176,69 @@ class Workplace:
                 pass  # the state folder was cleared, or another machine had it: from here on
         now = self._state()
         taken = self._snapshot(attempt, "step") if snapshot and self._ws.repo is not None else None
-        mark = Mark(self.base if lone and self.base is not None else now.head, now.digest, taken.ref if taken else None)
+        head = self.base if lone and self.base is not None else now.head
         if not lone:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_json(file, asdict(mark))
-        return mark
+            write_json(file, {"head": head, "digest": now.digest, "snapshot": taken.ref if taken else None})
+        return Mark(head, now.digest, taken.ref if taken else None, now)
 
-    def changed(self, mark: Mark) -> bool:
-        """Whether anything differs from then: HEAD, index, files."""
+    def changed(self, mark: Mark, touches: Sequence[str] = ()) -> bool:
+        """Whether anything differs from then: HEAD, index, files; with `touches` (globs), any file of those.
+
+        What a step of the same tree did at the same time can't be told apart otherwise.
+        """
         now = self._state()
+        if touches and mark.state is not None:
+            return any(map(matcher(touches), paths_between(self._ws.path, mark.state, now)))
         return bool(now.digest != mark.digest or now.head != mark.head)
 
     def _state(self) -> Any:
         if self._ws.repo is None and self.in_repository:
             return state_of(self._ws.cwd)
         return self._ws.state()
+
+    def apart(self, claim: Claim, path: str, *, lost: bool) -> Workplace:
+        """A worktree for one step of the run, from the commit that the run is at."""
+        base = locate(self._ws.cwd)
+        if base is None:
+            raise RunnerError(f"step '{path}' is to work isolated, and {self._ws.cwd} is in no git repository")
+        if self._ws.repo is None and dirty(base.repo):
+            raise RunnerError(
+                f"step '{path}' is to work isolated, and {base.repo} has changes that are not committed",
+                "commit them first, or run the workflow with --worktree",
+            )
+        settings = self._app.config.workspace
+        unit = f"{self._unit}-{hashlib.sha256(path.encode()).hexdigest()[:10]}"
+
+        def opened(resume_from: str | None) -> Workspace:
+            return open_workspace(
+                repo=self._ws.repo or base.repo,
+                base=base.commit,
+                subdir=base.subdir,
+                unit=unit,
+                epoch=claim.epoch,
+                state=self._app.project.state,
+                resume_from=resume_from,
+                reclaimed=lost,
+                copy=settings.copy,
+                cwd=self._ws.cwd,
+                caps=Caps(settings.max_file, settings.max_total),
+            )
+
+        return Workplace(self._app, opened(None), base.commit, unit, opened)
+
+    def merge(self, other: Workplace, message: str) -> Verdict:
+        """What an isolated step committed comes into this tree; a conflict is a red verdict, and changes nothing."""
+        head = other._ws.state().head
+        with self._lock:
+            conflicts = merge_into(self._ws.path if self._ws.repo is not None else self._ws.cwd, head, message)
+            ours = tip(self._ws.path, "HEAD") if conflicts else None
+        evidence = {"check": "merge", "value": head, "files": list(conflicts)[:50], "into": ours}
+        if conflicts:
+            names = ", ".join(conflicts[:5])
+            said = f"it can't be merged: {names} (merge {str(ours)[:12]} here, and resolve the conflict)"
+            return Verdict(False, said, evidence)
+        return Verdict(True, "it is merged", evidence)
 
     def rewind(self, ref: str) -> None:
         """Go on in a new worktree that is as the snapshot was; the present one stays where it is, snapshotted."""

@@ -104,13 +104,17 @@ def read_file(path: Path) -> tuple[FlowTest, dict[Place, str]]:
         return FlowTest.model_validate(document.data), places
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        message, hint = complaint(details, FlowTest, lambda where: place_of(places, _written(where)))
+        message, hint = complaint(details, FlowTest, lambda where: place_of(places, _written(where, places)))
         raise ConfigError(re.sub(r"\.plays\b(\.0\b)?", "", message), hint.replace("copy_", "copy")) from None
 
 
-def _written(where: Place) -> Place:
-    """Where in the file a value of the model stands: an agent's text is its list of plays."""
-    return tuple(part for at, part in enumerate(where) if not (part == "plays" and at > 0 and "agents" in where[:at]))
+def _written(where: Place, places: Mapping[Place, str]) -> Place:
+    """Where in the file a value of the model stands: an agent's plays are what stands there, or the list of them."""
+    if "agents" not in where or "plays" not in where:
+        return where
+    at = where.index("plays", where.index("agents"))
+    before, after = where[:at], where[at + 1 :]
+    return before + after if (*before, *after[:1]) in places else before + after[1:]
 
 
 def collect(app: App, files: Iterable[tuple[Path, str]], cwd: Path) -> tuple[list[Collected], list[ConfigError]]:
@@ -224,9 +228,10 @@ def _checked(app: App, one: Collected) -> Collected:
     try:
         values = values_of(one.loaded, case.params)
     except UsageError as error:
-        raise ConfigError(
-            f"{one.place('params')}: {error.message}", f"case '{case.name}': write it in `params`"
-        ) from None
+        known = {param.name for param in one.loaded.params}
+        foreign = [("params", name) for name in case.params if name not in known]
+        hint = error.hint if foreign else f"case '{case.name}': write it in `params`"
+        raise ConfigError(f"{one.place(*(foreign or [('params',)])[0])}: {error.message}", hint) from None
     return Collected(one.id, one.file, case, one.number, one.places, one.loaded, values, steps)
 
 

@@ -83,7 +83,7 @@ def _lay_out(app: App, one: Collected, folder: Path) -> None:
     brought = [name for name in _CONFIGURATION if _bring(app.project.root / name, project / name)]
     shutil.rmtree(project / ".runner", ignore_errors=True)
     create_project(project, "test")
-    env = {**os.environ, **_git_env(folder)}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | _git_env(folder)
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "start"]):
         done = subprocess.run(["git", *words], cwd=project, env=env, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -62,7 +62,7 @@ def _why(first: Loaded, second: Loaded) -> str:
     touched, others = _touches(first.root), _touches(second.root)
     for glob in touched:
         for other in others:
-            if _meet(glob, other):
+            if meet(glob, other):
                 return f"both touch {glob if len(glob) >= len(other) else other}"
     for flow, globs in ((one, touched), (two, others)):
         if not flow.packages and not globs:
@@ -77,7 +77,7 @@ def _touches(node: Node) -> list[str]:
     return found
 
 
-def _meet(one: str, two: str) -> bool:
+def meet(one: str, two: str) -> bool:
     """Whether two globs can match the same path, by the words before their first sign of a glob."""
     a, b = _fixed(one), _fixed(two)
     return a.startswith(b) or b.startswith(a)

@@ -117,7 +117,8 @@ class Filling:
         }
         if self.given.get("model"):
             payload["model"] = self.text(self.given["model"])
-        permission = self.given.get("permission") or ("read-only" if preset in READ_ONLY else None)
+        reads = preset in READ_ONLY or self.given.get("writes") == "none"
+        permission = self.given.get("permission") or ("read-only" if reads else None)
         if permission:
             payload["permission"] = permission
         return "agent_run", payload

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import suggestion
 from runner.workflows.check import Problem, check
+from runner.workflows.parallel import clashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def problems(app: App, loaded: Loaded) -> list[Problem]:
     """Errors and warnings in the order of the files, then what plugins say."""
     found = check(loaded.root, loaded.params, literal_expressions=loaded.source.foreign)
+    if not loaded.source.foreign:
+        found += clashes(loaded.root, loaded.source.workflow.max_concurrency)
     missing: set[str] = set()
     for node in _leaves(loaded.root):
         found += _names(app, node, missing)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from runner.workspace.base import locate as locate
     from runner.workspace.changes import Changes as Changes
     from runner.workspace.changes import State as State
+    from runner.workspace.changes import paths_between as paths_between
     from runner.workspace.changes import state_of as state_of
     from runner.workspace.clean import Removal as Removal
     from runner.workspace.clean import plan_clean as plan_clean
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from runner.workspace.kept import list_kept as list_kept
     from runner.workspace.kept import restore as restore
     from runner.workspace.leftout import LeftOut as LeftOut
+    from runner.workspace.merging import dirty as dirty
+    from runner.workspace.merging import merge_into as merge_into
     from runner.workspace.names import branch_ref as branch_ref
     from runner.workspace.names import check_unit as check_unit
     from runner.workspace.opening import open_workspace as open_workspace
@@ -38,10 +41,13 @@ _HOME = {
     "Workspace": "workspace",
     "branch_ref": "names",
     "check_unit": "names",
+    "dirty": "merging",
     "history": "kept",
     "list_kept": "kept",
     "locate": "base",
+    "merge_into": "merging",
     "open_workspace": "opening",
+    "paths_between": "changes",
     "plan_clean": "clean",
     "publish": "publishing",
     "remove": "clean",
@@ -61,10 +67,13 @@ __all__ = [
     "Workspace",
     "branch_ref",
     "check_unit",
+    "dirty",
     "history",
     "list_kept",
     "locate",
+    "merge_into",
     "open_workspace",
+    "paths_between",
     "plan_clean",
     "publish",
     "remove",

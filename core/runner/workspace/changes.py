@@ -86,6 +86,15 @@ def state_of(folder: Path) -> State:
     return capture(base.repo, Git(base.repo), base.commit, ()) if base is not None else capture_plain(folder)
 
 
+def paths_between(folder: Path, before: State, after: State) -> tuple[str, ...]:
+    """The paths that differ between two states of the checkout that holds `folder`, commits in between included."""
+    from runner.workspace.base import locate
+    from runner.workspace.git import Git
+
+    base = locate(folder)
+    return compare(before, after, Git(base.repo) if base is not None else None).paths
+
+
 def capture_plain(root: Path) -> State:
     """The state of a folder outside any repository, by size and times of its files."""
     files = walk(os.fspath(root)).files
