@@ -56,6 +56,22 @@ def test_the_schema_of_the_skills_takes_those_that_ship(runner: Runner, folder: 
     assert not valid(schema, {"skills": {"x": {"chekc": "true"}}})
 
 
+def test_the_schema_of_a_workflow_takes_what_the_program_takes(runner: Runner, project: Path) -> None:
+    schema = runner.ok("schema", "workflow").json
+    for right in (
+        {"steps": [{"id": "a", "command": "true", "timeout": "5m"}, {"name": "b", "prompt": "x", "dependsOn": ["a"]}]},
+        {"params": [{"name": "n", "default": 3}], "maxConcurrency": 2, "steps": [{"id": "a", "gate": "Go on?"}]},
+        {"steps": [{"id": "l", "loop": {"over": "*.md", "as": "file"}, "steps": [{"id": "a", "command": "true"}]}]},
+    ):
+        assert valid(schema, right), right
+        (project / "one.yaml").write_text(json.dumps(right))
+        runner.ok("workflow", "validate", "one.yaml")
+    for wrong in ({"stepz": []}, {"steps": [{"id": "a", "comand": "true"}]}, {"pattern": "tree", "steps": []}):
+        assert not valid(schema, wrong), wrong
+    runner.ok("workflow", "new", "ship", "--agent", "script")
+    assert valid(schema, yaml.safe_load((project / "workflows" / "ship.yaml").read_text()))
+
+
 def test_the_schema_of_a_payload(runner: Runner, project: Path) -> None:
     schema = runner.ok("schema", "type", "run_script").json
     assert schema["title"] == "run_script"
@@ -87,7 +103,7 @@ def test_it_is_written_where_one_says(runner: Runner, project: Path) -> None:
     ("words", "sentence"),
     [
         (("confg",), "error: there is no schema of 'confg' (did you mean 'config'?)"),
-        (("workflow",), "error: there is no schema of 'workflow'"),
+        (("workflw",), "error: there is no schema of 'workflw' (did you mean 'workflow'?)"),
         (("type", "run_scrip"), "error: unknown type 'run_scrip' (did you mean 'run_script'?)"),
         (("type",), "error: which type?"),
         (("config", "more"), "error: 'config' takes no name"),

@@ -8,6 +8,7 @@ import pytest
 
 from tests.workflows.flows import Flows, git
 
+
 def test_a_native_agent_step_that_changes_nothing_is_no_op_however_it_boasts(repo: Flows) -> None:
     ran = repo.run('steps: [{id: a, agent: script, prompt: "[[say: all done, tests green]]"}]')
     assert (ran.status, ran.steps["a"]["outcome"]) == ("failed", "no_op")

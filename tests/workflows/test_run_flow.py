@@ -328,9 +328,7 @@ def test_an_inner_capture_does_not_leak_out(flows: Flows) -> None:
 
 
 def test_one_at_a_time_never_runs_two(flows: Flows) -> None:
-    steps = "\n".join(
-        f'  - {{id: s{n}, command: "echo + >> log; sleep 0.05; echo - >> log"}}' for n in range(6)
-    )
+    steps = "\n".join(f'  - {{id: s{n}, command: "echo + >> log; sleep 0.05; echo - >> log"}}' for n in range(6))
     ran = flows.run(f"pattern: dag\nmax_concurrency: 1\nsteps:\n{steps}\n")
     assert ran.status == "done"
     assert lines(flows.root / "log") == ["+", "-"] * 6

@@ -54,7 +54,9 @@ def test_one_at_a_time_needs_no_word_on_it(repo: Flows) -> None:
 @pytest.mark.parametrize("own", [False, True], ids=["in the folder", "in a worktree"])
 def test_isolated_steps_are_merged_at_the_join(repo: Flows, own: bool) -> None:
     repo.worktree = own
-    ran = repo.run(two("writes: isolated,", "writes: isolated,") + '  - {id: join, needs: [a, b], command: "cat a.txt b.txt"}\n')
+    ran = repo.run(
+        two("writes: isolated,", "writes: isolated,") + '  - {id: join, needs: [a, b], command: "cat a.txt b.txt"}\n'
+    )
     assert ran.status == "done", ran.result["summary"]
     assert ran.outputs["join"] == "from a\nfrom b"
     if not own:

@@ -17,6 +17,7 @@ FILES: Final = {
     "config": "runner.yaml: the settings of a project",
     "machines": "machines.yaml: the machines of a fleet",
     "skills": "skills.yaml: the skills that are known",
+    "workflow": "workflows/NAME.yaml: a workflow",
     "workflow-test": "test_NAME.yaml: tests of a workflow",
 }
 """The files that have a schema, and what they are."""
@@ -28,6 +29,10 @@ def file_schema(kind: str, app: App | None) -> JSON:
         from runner.skills import json_schema
 
         return dict(json_schema())
+    if kind == "workflow":
+        from runner.workflows import model  # here: pydantic
+
+        return model.json_schema()
     if kind == "workflow-test":
         from runner.flowtests.model import FlowTest  # here: pydantic
 

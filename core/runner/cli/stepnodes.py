@@ -61,9 +61,9 @@ class Twig:
         self.name = name
         self.parent = parent
         self.kind = kind or node.kind
-        self.depth = 0 if parent is None else parent.depth + 1
+        self.depth: int = 0 if parent is None else parent.depth + 1
         self.place = 0
-        self.soft = parent is not None and parent.soft
+        self.soft: bool = parent is not None and parent.soft
         if self.kind != "round":
             self.soft = self.soft or node.continue_on_failure or node.break_if == "failure"
         self.state = "pending"

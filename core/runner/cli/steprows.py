@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runner.cli.stepnodes import OVER
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from runner.cli.stepnodes import Tree, Twig
+
+
+_FAILED_SHARE: Final = 4
+"""Which part of the room failed steps take at most: so many may have failed that nothing else was to be seen."""
 
 
 class Row:
@@ -69,7 +73,7 @@ class Chooser:
         urgent = [
             *self._running[:most],
             *_first(self._tree.waiting, most),
-            *_first(reversed(self._tree.failed), most),
+            *_first(reversed(self._tree.failed), max(1, most // _FAILED_SHARE)),
         ]
         for twig in urgent:
             self._add(twig)
@@ -79,6 +83,8 @@ class Chooser:
         self._fill()
         while len(self._chosen) > urgently and len(self._chosen) + self._short() > most:
             self._count(self._chosen.popitem()[0], -1)
+        for twig in [one for one in self._inside if self._missing(one)[0] == 1]:
+            self._last(twig)
         return list(self._in_order())
 
     def _add(self, twig: Twig) -> bool:
@@ -142,6 +148,15 @@ class Chooser:
         """Containers that need a line which says how many of their steps are not shown."""
         return sum(self._missing(one)[0] > 0 for one in tuple(self._inside))
 
+    def _last(self, twig: Twig) -> None:
+        """The one child that is missing stands in the line that would say so."""
+        front = twig.next()
+        for child in twig.children[front : front + 2 * self._room]:
+            self.looked += 1
+            if child.state not in OVER and child not in self._chosen:
+                self._add(child)
+                return
+
     def _in_order(self) -> Iterator[Row]:
         inside: dict[Twig, list[Twig]] = defaultdict(list)
         for twig in self._chosen:
@@ -169,7 +184,7 @@ def _folded(twig: Twig, level: int) -> bool:
 
 
 def _first(twigs: Iterable[Twig], most: int) -> list[Twig]:
-    found = []
+    found: list[Twig] = []
     for twig in twigs:
         if len(found) == most:
             break

@@ -225,7 +225,7 @@ class StepTree(Drawing):
         if not self._ran and state in ("preparing", "storing"):
             parts.append((state, "2"))
         while len(parts) > 1 and sum(width(text) + 2 for text, _ in parts) > columns + 1:
-            parts.pop()
+            parts.remove(next((part for code in ("2", "36") for part in reversed(parts) if part[1] == code), parts[-1]))
         plain = "  ".join(text for text, _ in parts)
         if width(plain) > columns - 1:
             return self._plain(plain, columns)

@@ -16,6 +16,7 @@ from runner.engine.sessions import Sessions
 from runner.engine.tried import OUTPUT
 from runner.engine.waits import Wait
 from runner.model import Check, Step, StepResult
+from runner.offers import capabilities_of
 from runner.templates import TemplateError, render
 from runner.workflows.leaves import Filling, Leaf, definition_digest, digest_of
 from runner.workflows.machine import ENDED, Machine, Result
@@ -236,6 +237,10 @@ class Flow:
             decided=self._decided(effect, decision),
             budget=effect.node.definition.get("budget"),
             isolated=effect.node.definition.get("writes") == "isolated",
+            travels=self._travels(step.type, leaf.machine),
+            machine=leaf.machine,
+            returns=effect.node.definition.get("returns") == "changes",
+            rejoin=self._rejoin(effect),
             touches=tuple(effect.node.definition.get("touches") or ()),
         )
 
@@ -258,6 +263,24 @@ class Flow:
         evidence = {"human": decision.verdict, **({} if decision.verdict == "done" else {"error": said})}
         outcome = "ok" if decision.verdict == "done" else "check_failed"
         return StepResult(outcome, output, evidence={**evidence, "by": decision.by, "notes": decision.notes})
+
+    def _travels(self, type: str, machine: str | None) -> bool:
+        """Whether a step can't run here: it names another machine, or needs what this one does not offer."""
+        app, here = self._held.app, self._held.machine
+        settings = app.config.machines.get(here)
+        if machine is not None:
+            return machine not in (here, *(settings.aliases if settings else ()))
+        needed = app.types[type].requires
+        return bool(needed) and not set(needed) <= set(capabilities_of(app, here))
+
+    def _rejoin(self, effect: Effect) -> int | None:
+        """The number of the first of the last attempts that nobody knows the end of: its task may still run."""
+        unknown = None
+        for row in reversed(self.journal.attempts(effect.address)):
+            if row.outcome not in (None, "lost_claim"):
+                break
+            unknown = row.number
+        return unknown
 
     def _with_session(self, effect: Effect, leaf: Leaf, item: Item) -> Step:
         if leaf.step.type != "agent_run":

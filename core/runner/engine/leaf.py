@@ -21,6 +21,7 @@ from runner.engine.guard import Guard
 from runner.engine.plan import contract_env
 from runner.engine.seal import Seal, digest, step_seal, take_seal
 from runner.engine.seal import verdict as seal_verdict
+from runner.engine.travel import changes_of
 from runner.engine.tried import PARKS, LeafEnd, Tried
 from runner.errors import CheckHeld, RunnerError, UsageError
 from runner.model import Check, Repair, StepResult, Verdict
@@ -52,7 +53,9 @@ class Assignment:
     `repairer` what the payload of the policy's repairing agent begins with (its model, its permission).
     `verify_first`: an attempt that nobody knows the end of is judged by the checks before another one is made;
     `decided`: a person's word, instead of an attempt; `isolated`: in a worktree of its own, merged at its end;
-    `touches`: only what changes there is its work; `budget`: what all attempts may spend.
+    `travels`: as a task for another `machine`, whose changes come back when it `returns` them; `rejoin`: the number
+    of the attempt whose task may still run; `touches`: only what changes there is its work; `budget`: what all
+    attempts may spend.
     `lone`: the task is this step alone, and the queue retries it.
     """
 
@@ -75,6 +78,10 @@ class Assignment:
     verify_first: bool = False
     decided: StepResult | None = None
     isolated: bool = False
+    travels: bool = False
+    machine: str | None = None
+    returns: bool = False
+    rejoin: int | None = None
     touches: tuple[str, ...] = ()
     budget: Mapping[str, Any] | None = None
 
@@ -199,6 +206,10 @@ class LeafRun:
             self.upload(tried, file.path, file.name)
         for sentence in kept.refused:
             tried.context.log(sentence)
+        if self.assignment.lone and self.assignment.task.spec.get("returns") == "changes":
+            sent = changes_of(self._place, tried.context.folder)
+            if sent is not None:
+                self.upload(tried, *sent)
         return LeafEnd(tried, held, kept=self.kept)
 
     def _rest(self) -> None:

@@ -16,6 +16,7 @@ from runner.engine.ending import Close, close_lone, close_run
 from runner.engine.graph import Lone, graph_of
 from runner.engine.lanes import Lanes
 from runner.engine.leaf import Assignment, LeafRun
+from runner.engine.travel import Travel
 from runner.engine.tried import LeafEnd
 from runner.engine.workplace import Workplace, WorkspaceUnavailable
 from runner.errors import Cancelled, LostClaim, RunnerError, StoreError, UsageError
@@ -241,6 +242,9 @@ class Run:
             finally:
                 self._last, self._kept = leaf.tried, leaf.kept
         try:
+            if job.assignment.travels:
+                assert self._place is not None
+                return Travel(self._held, self._place, self._progress, leaf).run()
             return leaf.run()
         except (Cancelled, LostClaim, StoreError):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,27 @@ from runner.engine.folders import write_json
 from runner.errors import RunnerError
 from runner.globs import matcher
 from runner.model import Verdict
-from runner.workspace import Caps, branch_ref, dirty, locate, merge_into, open_workspace, paths_between, state_of
+from runner.workspace import (
+    Caps,
+    branch_ref,
+    dirty,
+    fetch_bundle,
+    has_commit,
+    locate,
+    merge_into,
+    open_workspace,
+    paths_between,
+    state_of,
+)
 from runner.workspace import publish as move_branch
 from runner.workspace.git import Git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.app import App
     from runner.model import Attempt, Claim
-    from runner.workspace import State, Workspace
+    from runner.workspace import Base, State, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ class Workplace:
                     f"the folder {folder} is not on this machine (any more)",
                     f"bring it back, then: runner resolve {task.id} pending",
                 )
+        if repo is not None and spec is not None and spec.get("bundle") and not has_commit(repo, spec["commit"]):
+            _bring(app, repo, spec, task.id)
         settings = app.config.workspace
         # An exclusive unit has one worktree for all its tasks, one after the other; else each task has its own.
         unit, epoch = (task.unit, task.unit_epoch) if task.unit and task.unit_epoch else (task.id, claim.epoch)
@@ -227,9 +240,39 @@ class Workplace:
 
         return Workplace(self._app, opened(None), base.commit, unit, opened)
 
+    @property
+    def repository(self) -> Path:
+        """The repository that the work belongs to: the user's own checkout."""
+        base = locate(self._ws.cwd)
+        return self._ws.repo or (base.repo if base is not None else self._ws.cwd)
+
+    def commit_to_send(self, message: str) -> Base | None:
+        """The commit in which everything is, for another machine; None outside a repository."""
+        base = locate(self._ws.cwd)
+        if base is None:
+            return None
+        if self._ws.repo is None and dirty(base.repo):
+            raise RunnerError(
+                f"{base.repo} has changes that are not committed, and the step runs on another machine",
+                "commit them first, or run the workflow with --worktree",
+            )
+        self.commit_leftovers(message)
+        found = locate(self._ws.cwd)
+        return found if found is None else replace(found, repo=self.repository)
+
+    def head_since_base(self) -> str | None:
+        """The commit that the work came to; None when nothing was committed."""
+        if self._ws.repo is None:
+            return None
+        head = self._ws.state().head
+        return head if head != self.base else None
+
     def merge(self, other: Workplace, message: str) -> Verdict:
         """What an isolated step committed comes into this tree; a conflict is a red verdict, and changes nothing."""
-        head = other._ws.state().head
+        return self.merge_commit(other._ws.state().head, message)
+
+    def merge_commit(self, head: str, message: str) -> Verdict:
+        """A commit of this repository comes into this tree; a conflict is a red verdict, and changes nothing."""
         with self._lock:
             conflicts = merge_into(self._ws.path if self._ws.repo is not None else self._ws.cwd, head, message)
             ours = tip(self._ws.path, "HEAD") if conflicts else None
@@ -282,6 +325,18 @@ class Workplace:
             self._timer.stop()
             self._timer = None
         self._ws.close()
+
+
+def _bring(app: App, repo: Path, spec: Mapping[str, Any], task: str) -> None:
+    """The commit that a task starts from, out of the bundle that travelled with it."""
+    from runner.engine.travel import fetch
+
+    folder = app.project.state / "runs" / task
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / "work.bundle"
+    fetch(app, spec["bundle"]["sha256"], file)
+    fetch_bundle(repo, file, spec["commit"])
+    file.unlink()
 
 
 class WorkspaceUnavailable(RunnerError):

@@ -45,6 +45,7 @@ class Leaf:
     workdir: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     repairer: Mapping[str, Any] | None = None
+    machine: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -87,7 +88,7 @@ class Filling:
         key = f"{self.run}/{self.effect.address}"
         step = Step(self.effect.address, type, payload, checks, policy, key)
         session = self.text(str(self.given.get("session") or "new"))
-        machine = self.given.get("machine")
+        machine = self.text(self.given["machine"]) if self.given.get("machine") else None
         digest = digest_of(
             [type, payload, [asdict(check) for check in checks], asdict(policy), env, workdir, session, machine]
         )
@@ -101,6 +102,7 @@ class Filling:
             workdir,
             env,
             self._repairer(policy),
+            machine,
             tuple(self.warnings),
         )
 

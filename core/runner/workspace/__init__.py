@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runner.workspace.base import Base as Base
     from runner.workspace.base import locate as locate
+    from runner.workspace.bundles import fetch_bundle as fetch_bundle
+    from runner.workspace.bundles import has_commit as has_commit
+    from runner.workspace.bundles import make_bundle as make_bundle
     from runner.workspace.changes import Changes as Changes
     from runner.workspace.changes import State as State
     from runner.workspace.changes import paths_between as paths_between
@@ -42,9 +45,12 @@ _HOME = {
     "branch_ref": "names",
     "check_unit": "names",
     "dirty": "merging",
+    "fetch_bundle": "bundles",
+    "has_commit": "bundles",
     "history": "kept",
     "list_kept": "kept",
     "locate": "base",
+    "make_bundle": "bundles",
     "merge_into": "merging",
     "open_workspace": "opening",
     "paths_between": "changes",
@@ -68,9 +74,12 @@ __all__ = [
     "branch_ref",
     "check_unit",
     "dirty",
+    "fetch_bundle",
+    "has_commit",
     "history",
     "list_kept",
     "locate",
+    "make_bundle",
     "merge_into",
     "open_workspace",
     "paths_between",

@@ -1,0 +1,142 @@
+"""Steps that run on another machine: two state folders and two clones stand for two machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Runner
+from tests.workflows.flows import git
+
+
+@dataclass
+class Pair:
+    """Machine `here` with the project, machine `mac` with a clone of it; one store, one artifact store."""
+
+    runner: Runner
+    here: Path
+    there: Path
+    shared: dict[str, str]
+    tmp: Path
+
+    def call(self, *words: str) -> Any:
+        return self.runner(*words, cwd=self.here, env={**self.shared, "RUNNER_DEVICE_ID": "here"})
+
+    def worker(self) -> subprocess.Popen[str]:
+        env = {**self.shared, "RUNNER_DEVICE_ID": "mac", "XDG_STATE_HOME": str(self.tmp / "other-state")}
+        with open(self.tmp / "worker.log", "a") as log:
+            return self.runner.start("work", "--loop", cwd=self.there, env=env, stdout=log, stderr=log)
+
+
+@pytest.fixture
+def pair(project: Path, runner: Runner, tmp_path: Path) -> Iterator[Pair]:
+    git(project, "init", "-q", "-b", "main")
+    (project / "a.txt").write_text("one\n")
+    (project / ".gitignore").write_text(".runner/\n")
+    (project / "runner.yaml").write_text("worker: {poll: 0.2}\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "first")
+    there = tmp_path / "there"
+    git(tmp_path, "clone", "-q", str(project), str(there))
+    shutil.copytree(project / ".runner", there / ".runner")
+    shared = {"RUNNER_STORE": f"sqlite:///{tmp_path}/shared.db", "RUNNER_ARTIFACTS": f"file://{tmp_path}/artifacts"}
+    (project / "workflows").mkdir()
+    pair = Pair(runner, project, there, shared, tmp_path)
+    worker = pair.worker()
+    yield pair
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(30)
+
+
+FLOW = """
+steps:
+  - {id: make, command: "echo made here > b.txt"}
+  - id: away
+    task: run_script
+    with: {script: "cat a.txt b.txt; echo from $RUNNER_DEVICE_ID; echo built > built.txt; exit ${CODE:-0}"}
+    machine: mac
+    returns: changes
+  - {id: after, command: "cat built.txt; cat <<'EOF'\\n{{steps.away.output}}\\nEOF"}
+"""
+
+
+def run(pair: Pair, text: str, *words: str) -> dict[str, Any]:
+    (pair.here / "workflows/flow.yaml").write_text(text)
+    ended = pair.call("workflow", "run", "flow", "--worktree", "--format", "json", *words)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def test_a_step_travels_with_the_work_so_far_and_its_changes_come_back(pair: Pair) -> None:
+    ran = run(pair, FLOW)
+    steps = {step["path"]: step for step in ran["steps"]}
+    assert ran["status"] == "done", ran["summary"]
+    assert steps["away"]["output"].split("\n") == ["one", "made here", "from mac"]
+    assert steps["after"]["output"].startswith("built\none\nmade here")
+    assert git(pair.here, "show", f"{ran['branch']}:built.txt") == "built"
+    assert git(pair.there, "status", "--porcelain") == ""
+
+
+def test_without_returns_nothing_comes_back(pair: Pair) -> None:
+    ran = run(pair, FLOW.replace("    returns: changes\n", "").replace("cat built.txt;", "test ! -e built.txt;"))
+    assert ran["status"] == "done", ran["summary"]
+
+
+def test_a_failure_there_is_the_steps_failure_here(pair: Pair) -> None:
+    ran = run(pair, FLOW.replace("${CODE:-0}", "3"))
+    steps = {step["path"]: step for step in ran["steps"]}
+    assert (ran["status"], steps["away"]["status"], steps["after"]["status"]) == ("failed", "failed", "not_run")
+    assert "the exit code is 3" in steps["away"]["summary"]
+
+
+def test_a_run_that_is_killed_while_it_waits_finds_the_task_again(pair: Pair) -> None:
+    (pair.here / "workflows/flow.yaml").write_text(
+        FLOW.replace("echo built >", "echo once >> TALLY; sleep 3; echo built >").replace(
+            "TALLY", str(pair.tmp / "tally")
+        )
+    )
+    env = {**pair.shared, "RUNNER_DEVICE_ID": "here"}
+    process = pair.runner.start("workflow", "run", "flow", "--worktree", cwd=pair.here, env=env)
+    end = time.monotonic() + 60
+    while not (pair.tmp / "tally").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    [item] = [one for one in pair.call("runs", "--format", "json").items]
+    ended = pair.call("workflow", "resume", item["run"], "--format", "json")
+    assert json.loads(ended.stdout)["status"] == "done", ended.stderr
+    assert (pair.tmp / "tally").read_text() == "once\n"
+
+
+def test_who_is_told_to_end_ends_the_task_there(pair: Pair) -> None:
+    (pair.here / "workflows/flow.yaml").write_text(
+        FLOW.replace("echo built >", "touch STARTED; sleep 60; echo built >").replace(
+            "STARTED", str(pair.tmp / "started")
+        )
+    )
+    env = {**pair.shared, "RUNNER_DEVICE_ID": "here"}
+    process = pair.runner.start("workflow", "run", "flow", "--worktree", cwd=pair.here, env=env)
+    end = time.monotonic() + 60
+    while not (pair.tmp / "started").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    [item] = pair.call("runs", "--format", "json").items
+    pair.call("cancel", item["run"])
+    process.communicate(timeout=60)
+    while True:
+        rest = [one["status"] for one in pair.call("queue", "--all", "--format", "json").items]
+        if set(rest) == {"cancelled"}:
+            break
+        assert time.monotonic() < end, rest
+        time.sleep(0.3)
