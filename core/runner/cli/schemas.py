@@ -30,9 +30,9 @@ def file_schema(kind: str, app: App | None) -> JSON:
 
         return dict(json_schema())
     if kind == "workflow":
-        from runner.workflows import model  # here: pydantic
+        from runner.workflows.schema import json_schema as workflow_schema  # here: pydantic
 
-        return model.json_schema()
+        return workflow_schema()
     if kind == "workflow-test":
         from runner.flowtests.model import FlowTest  # here: pydantic
 

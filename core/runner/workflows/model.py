@@ -79,9 +79,18 @@ def _listed(value: Any) -> Any:
 
 Id = Annotated[str, AfterValidator(_id)]
 Variable = Annotated[str, AfterValidator(_variable)]
-Text = Annotated[str, BeforeValidator(_text)]
-Tokens = Annotated[int, Field(ge=1), BeforeValidator(_tokens)]
-Globs = Annotated[Words, BeforeValidator(_listed)]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Tokens = Annotated[
+    int,
+    Field(ge=1),
+    BeforeValidator(_tokens),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
+]
+Globs = Annotated[
+    Words,
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class Model(BaseModel):
@@ -93,10 +102,10 @@ class Model(BaseModel):
 class Param(Model):
     """A parameter of a workflow; it is text."""
 
-    name: Variable
+    name: Variable = Field(description="what `{{name}}` stands for")
     required: bool | None = Field(None, description="whether it must be given (default: when it has no default)")
-    default: Text | None = None
-    description: str = ""
+    default: Text | None = Field(None, description="its value where none is given")
+    description: str = Field("", description="what it is for")
 
     @property
     def needed(self) -> bool:
@@ -107,7 +116,9 @@ class Param(Model):
 class Retry(Model):
     """How often a step that crashed, timed out, stalled or did nothing is tried again."""
 
-    max: Count = Field(2, validation_alias=AliasChoices("max", "attempts", "maxRetries"))
+    max: Count = Field(
+        2, validation_alias=AliasChoices("max", "attempts", "maxRetries"), description="tries after the first"
+    )
     delay: Seconds | None = Field(None, description="wait before it")
 
 
@@ -115,35 +126,37 @@ class Repairable(Model):
     """Who repairs red checks, and how often."""
 
     agent: str | None = Field(None, description="default: the step's own agent")
-    attempts: Count = 2
+    attempts: Count = Field(2, description="repairs before a person is asked")
 
 
 class Budget(Model):
     """What a run or step may spend; whatever is reached first ends it."""
 
-    usd: Annotated[float, Field(gt=0)] | None = None
-    tokens: Tokens | None = None
-    turns: Positive | None = None
+    usd: Annotated[float, Field(gt=0)] | None = Field(None, description="US dollars, as the agents report them")
+    tokens: Tokens | None = Field(None, description="tokens in and out: 200000, 200k, 2M")
+    turns: Positive | None = Field(None, description="turns of agents")
 
 
 class AgentUse(Model):
     """An agent under the name that this workflow gives it."""
 
     cli: str | None = Field(None, description="the agent of the installation it is (default: its own name)")
-    model: str | None = None
+    model: str | None = Field(None, description="the model it is called with")
     role: str | None = Field(None, description="what it is told about itself")
-    preset: Literal["lead", "worker", "reviewer", "analyst"] | None = None
-    permission: Permission | None = None
-    retries: Count | None = None
-    timeout: Seconds | None = None
+    preset: Literal["lead", "worker", "reviewer", "analyst"] | None = Field(
+        None, description="what it is told first; reviewer and analyst only read"
+    )
+    permission: Permission | None = Field(None, description="what it may do")
+    retries: Count | None = Field(None, description="tries after the first, of its steps")
+    timeout: Seconds | None = Field(None, description="wall clock of one attempt of its steps")
     interactive: bool | None = Field(None, description="a live session that gets messages, instead of one prompt")
 
 
 class Session(Model):
     """A session of the whole run, under a name that steps can use."""
 
-    name: Id
-    agent: str | None = None
+    name: Id = Field(description="what steps call it in `session`")
+    agent: str | None = Field(None, description="whose session it is, for steps that name no agent")
 
 
 class Loop(Model):
@@ -151,7 +164,12 @@ class Loop(Model):
 
     max: Positive | None = Field(None, description="iterations at most; a `break_if` in the body ends it before")
     over: str | Words | None = Field(None, description="a glob below the working directory, or a list of values")
-    as_: Variable | None = Field(None, validation_alias=AliasChoices("as", "as_"), serialization_alias="as")
+    as_: Variable | None = Field(
+        None,
+        validation_alias=AliasChoices("as", "as_"),
+        serialization_alias="as",
+        description="a name for the file or value of the iteration",
+    )
     as_index: Variable | None = Field(None, description="a name for the number of the iteration, from 0")
     require_matches: bool = Field(False, description="whether no match at all is a failure")
 
@@ -169,101 +187,168 @@ class Loop(Model):
 class Preflight(Model):
     """A command that must come out as it should before anything runs."""
 
-    command: str
+    command: str = Field(description="what is run, by `sh`")
     fail_if: str | None = Field(
         None, validation_alias=AliasChoices("fail_if", "failIf"), description="non-empty, empty, or a regex"
     )
-    success_if: str | None = Field(None, validation_alias=AliasChoices("success_if", "successIf"))
-    description: str = ""
-    timeout: Seconds = 30.0
+    success_if: str | None = Field(
+        None,
+        validation_alias=AliasChoices("success_if", "successIf"),
+        description="as `fail_if`; without either its exit code counts",
+    )
+    description: str = Field("", description="what it makes sure of")
+    timeout: Seconds = Field(30.0, description="how long it may take")
 
 
 class Worktree(Model):
     """A git worktree for the steps that come after."""
 
-    branch: str
-    base: str = Field("HEAD", validation_alias=AliasChoices("base", "baseBranch", "base_branch"))
-    path: str | None = None
-    create_branch: bool = Field(True, validation_alias=AliasChoices("create_branch", "createBranch"))
+    branch: str = Field(description="the branch that is checked out there")
+    base: str = Field(
+        "HEAD",
+        validation_alias=AliasChoices("base", "baseBranch", "base_branch"),
+        description="what a new branch begins at",
+    )
+    path: str | None = Field(None, description="where it is (default: chosen for you)")
+    create_branch: bool = Field(
+        True,
+        validation_alias=AliasChoices("create_branch", "createBranch"),
+        description="make the branch when there is none",
+    )
 
 
 class Step(Model):
     """One step. Exactly one of the keys in `KINDS` says what it does."""
 
-    id: Id = Field(validation_alias=AliasChoices("id", "name"))
-    description: str = ""
+    id: Id = Field(validation_alias=AliasChoices("id", "name"), description="its name, once in its container")
+    description: str = Field("", description="what it is for")
 
     # What it does
-    prompt: str | None = Field(None, validation_alias=AliasChoices("prompt", "task_prompt"))
-    command: str | None = None
+    prompt: str | None = Field(
+        None, validation_alias=AliasChoices("prompt", "task_prompt"), description="what an agent is asked to do"
+    )
+    command: str | None = Field(None, description="a command line for the shell; values stand in it as data")
     script: str | None = Field(None, description="a file to run, relative to the workflow's")
-    loop: Loop | None = None
+    loop: Loop | None = Field(None, description="runs its `steps` again and again")
     workflow: str | None = Field(None, description="a workflow's file or name")
     task: str | None = Field(None, description="a task type")
     gate: str | None = Field(None, description="a question to a person")
-    preflight: tuple[Preflight, ...] | None = None
-    worktree: Worktree | None = None
-    steps: tuple[Step, ...] | None = None
+    preflight: tuple[Preflight, ...] | None = Field(
+        None, description="commands that must come out right before anything else"
+    )
+    worktree: Worktree | None = Field(None, description="a git worktree for the steps after it")
+    steps: tuple[Step, ...] | None = Field(None, description="a group of steps, or the body of a loop")
 
     # Where it stands
-    needs: tuple[Id, ...] | None = Field(None, validation_alias=AliasChoices("needs", "dependsOn", "depends_on"))
+    needs: tuple[Id, ...] | None = Field(
+        None,
+        validation_alias=AliasChoices("needs", "dependsOn", "depends_on"),
+        description="steps beside it that must have ended (default in a pipeline: the one before it)",
+    )
     pattern: Pattern | None = Field(None, description="of its steps: `pipeline` (in order) or `dag`")
     when: str | None = Field(
         None, description="an expression; without always(), failure(), success() it means success() and …"
     )
     skip_if: str | None = Field(None, description="previous_success, or `sh: COMMAND`")
-    break_if: Literal["success", "failure"] | None = None
-    continue_on_failure: bool = False
+    break_if: Literal["success", "failure"] | None = Field(
+        None, description="when it ends so, the loop around it ends, with success"
+    )
+    continue_on_failure: bool = Field(False, description="its failure is no failure of the run, and satisfies needs")
 
     # Agents
-    agent: str | None = None
-    cli: str | None = None
-    model: str | None = None
-    mode: Literal["one_shot", "headless", "autonomous", "live", "interactive", "shell"] | None = None
+    agent: str | None = Field(
+        None, description="an agent of `agents`, or of the installation (default: the configured one)"
+    )
+    cli: str | None = Field(None, description="the agent of the installation, whatever `agent` calls it")
+    model: str | None = Field(None, description="the model the agent is called with")
+    mode: Literal["one_shot", "headless", "autonomous", "live", "interactive", "shell"] | None = Field(
+        None,
+        description="one_shot, headless, autonomous: one prompt; live: a session with messages; interactive: a person",
+    )
     session: str | None = Field(None, description="new, resume, inherit, or the name of a session")
-    permission: Permission | None = None
-    preset: Literal["lead", "worker", "reviewer", "analyst"] | None = None
+    permission: Permission | None = Field(None, description="what the agent may do")
+    preset: Literal["lead", "worker", "reviewer", "analyst"] | None = Field(
+        None, description="what the agent is told first; reviewer and analyst only read"
+    )
 
     # Programs
-    shell: Literal["sh", "bash"] | None = None
-    env: dict[str, Text] = Field(default_factory=dict)
-    script_inputs: dict[str, Text] = Field(default_factory=dict)
-    workdir: str | None = Field(None, validation_alias=AliasChoices("workdir", "cwd"))
-    capture: Variable | None = None
-    capture_stderr: bool = False
-    capture_format: Literal["text", "json"] = "text"
+    shell: Literal["sh", "bash"] | None = Field(
+        None, description="what runs the command (default: `shell` of the workflow)"
+    )
+    env: dict[str, Text] = Field(default_factory=dict, description="variables of its process")
+    script_inputs: dict[str, Text] = Field(
+        default_factory=dict, description="what the script gets as JSON on its standard input"
+    )
+    workdir: str | None = Field(
+        None,
+        validation_alias=AliasChoices("workdir", "cwd"),
+        description="the folder it runs in, below that of the run",
+    )
+    capture: Variable | None = Field(None, description="a name for its output, for the steps after it")
+    capture_stderr: bool = Field(False, description="whether standard error belongs to the output")
+    capture_format: Literal["text", "json"] = Field(
+        "text", description="`json`: the output must be JSON, and can be looked into"
+    )
 
     # Others' parameters
-    params: dict[str, Text] = Field(default_factory=dict)
-    with_: dict[str, Any] = Field(
-        default_factory=dict, validation_alias=AliasChoices("with", "with_"), serialization_alias="with"
+    params: dict[str, Text] = Field(
+        default_factory=dict, description="values for the parameters of the workflow that it runs"
     )
-    machine: str | None = None
-    returns: Literal["changes"] | None = None
-    options: tuple[str, ...] | None = None
-    deadline: Seconds | None = None
-    default: str | None = None
+    with_: dict[str, Any] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("with", "with_"),
+        serialization_alias="with",
+        description="the payload of the task",
+    )
+    machine: str | None = Field(None, description="the machine it must run on")
+    returns: Literal["changes"] | None = Field(None, description="`changes`: what it changed elsewhere comes back")
+    options: tuple[str, ...] | None = Field(None, description="the answers a person may give (default: any text)")
+    deadline: Seconds | None = Field(None, description="how long it waits for a person; then `default` is the answer")
+    default: str | None = Field(None, description="the answer when the deadline is over")
 
     # What must hold
-    verify: tuple[Any, ...] = Field((), validation_alias=AliasChoices("verify", "checks"))
-    expects: Literal["changes", "answer", "none"] | None = None
-    artifacts: Globs = ()
-    may_edit: Globs = ()
-    protect: Globs = ()
-    repairable: bool | Repairable | None = None
-    retries: Count | None = None
-    retry_from: Literal["tree", "clean"] | None = None
-    retry_session: Literal["new", "resume"] | None = None
-    on_unknown: Literal["retry", "resume", "verify", "hold"] | None = None
-    timeout: Seconds | None = None
-    budget: Budget | None = None
+    verify: tuple[Any, ...] = Field(
+        (),
+        validation_alias=AliasChoices("verify", "checks"),
+        description="checks that must be green: `- command: pytest -q`",
+    )
+    expects: Literal["changes", "answer", "none"] | None = Field(
+        None, description="what must be there at the end (default: `changes` of an agent that may edit)"
+    )
+    artifacts: Globs = Field((), description="files to keep, by globs")
+    may_edit: Globs = Field((), description="files of its gate that it may change all the same")
+    protect: Globs = Field((), description="files that are sealed besides those the checks depend on")
+    repairable: bool | Repairable | None = Field(None, description="red checks go to an agent before the step fails")
+    retries: Count | None = Field(
+        None, description="tries after the first when it crashed, timed out, stalled or did nothing"
+    )
+    retry_from: Literal["tree", "clean"] | None = Field(
+        None, description="a retry keeps the files (`tree`), or begins as the first try did (`clean`)"
+    )
+    retry_session: Literal["new", "resume"] | None = Field(None, description="the session of a retry")
+    on_unknown: Literal["retry", "resume", "verify", "hold"] | None = Field(
+        None, description="what becomes of an attempt that began and has no result, after a crash"
+    )
+    timeout: Seconds | None = Field(None, description="wall clock of one attempt: 90, 15m, 1h30m")
+    budget: Budget | None = Field(None, description="what it may spend")
 
     # Who may run beside it
-    writes: Literal["shared", "isolated", "none"] | None = None
-    touches: Globs = ()
-    packages: Globs = ()
-    isolated_from: Globs = Field((), validation_alias=AliasChoices("isolated_from", "isolatedFrom"))
-    requires_before: Globs = Field((), validation_alias=AliasChoices("requires_before", "requiresBefore"))
+    writes: Literal["shared", "isolated", "none"] | None = Field(
+        None,
+        description="where it may edit: beside the others (shared), in a worktree that is merged (isolated), nowhere",
+    )
+    touches: Globs = Field((), description="the only files it edits")
+    packages: Globs = Field((), description="parts of the repository it touches")
+    isolated_from: Globs = Field(
+        (),
+        validation_alias=AliasChoices("isolated_from", "isolatedFrom"),
+        description="steps that must not run beside it",
+    )
+    requires_before: Globs = Field(
+        (),
+        validation_alias=AliasChoices("requires_before", "requiresBefore"),
+        description="steps that must have run before it",
+    )
 
     @property
     def kind(self) -> str:
@@ -342,8 +427,10 @@ def _and(words: list[str], joint: str = "and") -> str:
 class OnError(Model):
     """What a failing step means for the run."""
 
-    strategy: Literal["fail-fast", "continue"] = "fail-fast"
-    retry: Retry | None = None
+    strategy: Literal["fail-fast", "continue"] = Field(
+        "fail-fast", description="after a failure start nothing new, or go on with what does not need the step"
+    )
+    retry: Retry | None = Field(None, description="how often steps are tried again")
 
 
 def _on_error(value: Any) -> Any:
@@ -353,9 +440,9 @@ def _on_error(value: Any) -> Any:
 class Insert(Model):
     """Steps that come into an extended workflow."""
 
-    after: Id | None = None
-    before: Id | None = None
-    steps: tuple[Step, ...]
+    after: Id | None = Field(None, description="the step they come after")
+    before: Id | None = Field(None, description="the step they come before")
+    steps: tuple[Step, ...] = Field(description="what comes in")
 
     @model_validator(mode="after")
     def _one_place(self) -> Insert:
@@ -369,37 +456,53 @@ class Engine(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    type: str
+    type: str = Field(description="its name; `runner plugins` lists them")
 
 
 class Workflow(Model):
     """A workflow: its parameters, agents, rules and steps."""
 
-    name: str = ""
-    description: str = ""
-    version: Text | None = None
-    params: tuple[Param, ...] = ()
-    agents: dict[Id, AgentUse] = Field(default_factory=dict)
-    sessions: tuple[Session, ...] = ()
-    engine: Engine | None = None
+    name: str = Field("", description="what runs are called by (default: the name of the file)")
+    description: str = Field("", description="what it is for")
+    version: Text | None = Field(None, description="for its readers")
+    params: tuple[Param, ...] = Field((), description="what it must be given")
+    agents: dict[Id, AgentUse] = Field(default_factory=dict, description="agents, under the names that steps use")
+    sessions: tuple[Session, ...] = Field((), description="sessions of the whole run, for steps to share")
+    engine: Engine | None = Field(None, description="a plugin that knows this kind of workflow")
     pattern: Pattern = Field(
         "pipeline", description="`pipeline`: each step needs the one before it; `dag`: only `needs`"
     )
-    max_concurrency: Positive = Field(4, validation_alias=AliasChoices("max_concurrency", "maxConcurrency"))
-    timeout: Seconds | None = None
-    budget: Budget | None = None
-    on_error: Annotated[OnError, BeforeValidator(_on_error)] = OnError()
-    repairable: bool | Repairable | None = None
-    shell: Literal["sh", "bash"] = "sh"
-    env: dict[str, Text] = Field(default_factory=dict)
+    max_concurrency: Positive = Field(
+        4, validation_alias=AliasChoices("max_concurrency", "maxConcurrency"), description="steps at once, at most"
+    )
+    timeout: Seconds | None = Field(
+        None, description="wall clock of the run; waiting for people and limits does not count"
+    )
+    budget: Budget | None = Field(None, description="what the run may spend")
+    on_error: Annotated[OnError, BeforeValidator(_on_error)] = Field(
+        OnError(), description="what a failing step means for the run; a word is its `strategy`"
+    )
+    repairable: bool | Repairable | None = Field(None, description="as in a step, for all steps that say nothing")
+    shell: Literal["sh", "bash"] = Field("sh", description="what runs commands")
+    env: dict[str, Text] = Field(default_factory=dict, description="variables of all its processes")
     outputs: dict[Variable, str] = Field(default_factory=dict, description="what a sub-workflow gives back")
     packages: Globs = Field((), description="parts of the repository it touches, for `plan` of several workflows")
-    isolated_from: Globs = Field((), validation_alias=AliasChoices("isolated_from", "isolatedFrom"))
-    requires_before: Globs = Field((), validation_alias=AliasChoices("requires_before", "requiresBefore"))
-    extends: str | None = None
-    override: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    insert: tuple[Insert, ...] = ()
-    steps: tuple[Step, ...] = ()
+    isolated_from: Globs = Field(
+        (),
+        validation_alias=AliasChoices("isolated_from", "isolatedFrom"),
+        description="workflows that must not run beside it, for `plan`",
+    )
+    requires_before: Globs = Field(
+        (),
+        validation_alias=AliasChoices("requires_before", "requiresBefore"),
+        description="workflows that must have run before it, for `plan`",
+    )
+    extends: str | None = Field(None, description="a workflow that this one is, but for what it says")
+    override: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="by the id of a step of that workflow: keys that change"
+    )
+    insert: tuple[Insert, ...] = Field((), description="steps that come into that workflow")
+    steps: tuple[Step, ...] = Field((), description="what is run")
 
     @model_validator(mode="after")
     def _has_steps(self) -> Workflow:
@@ -408,9 +511,3 @@ class Workflow(Model):
         if (self.override or self.insert) and self.extends is None:
             raise PydanticCustomError("extends", "`override` and `insert` need `extends`")
         return self
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a workflow file, for editors."""
-    schema = Workflow.model_json_schema(by_alias=False)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

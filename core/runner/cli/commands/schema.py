@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         "  runner schema type run_script\n"
     ),
 )
-@click.argument("kind", metavar="[config|machines|skills|type]", required=False)
+@click.argument("kind", metavar="[config|machines|skills|workflow|workflow-test|type]", required=False)
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--output", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
 @click.pass_obj
