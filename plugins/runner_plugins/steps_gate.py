@@ -32,6 +32,6 @@ def run_step(step: Step, context: Context) -> StepResult:
     if default is not None and deadline is not None and time.time() >= asked + float(deadline):
         return StepResult(output=str(default), evidence={"answer": str(default), "deadline_passed": True})
     evidence: dict[str, Any] = {"question": str(payload["question"]), "options": options}
-    if deadline is not None:
-        evidence["deadline_at"] = asked + float(deadline)
+    if deadline is not None and default is not None:
+        evidence |= {"deadline_at": asked + float(deadline), "default": str(default)}
     return StepResult("needs_human", evidence=evidence)

@@ -10,6 +10,7 @@ import pytest
 from runner.app import App
 
 from runner.errors import UsageError
+from tests.conftest import Runner
 from tests.workflows.flows import Flows, lines
 
 GATE = """
@@ -134,3 +135,19 @@ steps:
     more = flows.resume(ran, text.replace("BUDGET", "5"))
     assert more.status == "done"
     assert round(more.result["usage"]["cost_usd"], 2) == 1.8
+
+
+def test_a_queued_runs_gate_takes_its_default_when_its_time_is_over(project: Path, runner: Runner) -> None:
+    (project / "workflows").mkdir()
+    (project / "workflows/flow.yaml").write_text(
+        "steps: [{id: a, gate: A?, options: [x, y], deadline: 1, default: y}, {id: b, command: 'echo {{steps.a.answer}}'}]"
+    )
+    run = runner.ok("workflow", "run", "flow", "--queue").stdout.strip()
+    assert runner("work", "--drain").code == 3
+    assert runner.ok("show", run, "--format", "json").json["status"] == "needs_human"
+    end = time.monotonic() + 30
+    while runner.ok("show", run, "--format", "json").json["status"] != "done":
+        assert time.monotonic() < end
+        runner("work", "--drain")
+    steps = {step["path"]: step for step in runner.ok("show", run, "--format", "json").json["result"]["steps"]}
+    assert steps["b"]["output"] == "y"

@@ -110,7 +110,8 @@ class TaskContext:
         self.base = base
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.cancelled = stop.event
-        self.between_processes = threading.Lock()
+        self.between_processes = threading.RLock()
+        """Held where a handler must not be interrupted: a keeper's conversation, a commit."""
         self._silence = silence
         self._app = app
         self._desk = desk
@@ -243,7 +244,8 @@ class TaskContext:
 
     def commit(self, ops: Sequence[Any]) -> list[Any]:
         """Commit under the claim; LostClaim when it is not ours any more."""
-        results = self._desk.commit(ops)
+        with self.between_processes:
+            results = self._desk.commit(ops)
         if REFUSED in results:
             self._stop.now("lost_claim", kill=True)
             raise LostClaim(f"task {self.task.id} is not ours any more")

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runner.engine.deadlines import reminders
 from runner.workflows.nodes import CONTAINERS
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from runner.engine.held import Held
     from runner.engine.tried import LeafEnd, Tried
     from runner.engine.waits import Wait
-    from runner.model import Artifact
+    from runner.model import Artifact, NewTask
     from runner.workflows.machine import Effect
 
 
@@ -32,6 +33,8 @@ class Close:
     account: str | None = None
     repairable: bool = False
     kept: list[Artifact] = field(default_factory=list)
+    after: tuple[NewTask, ...] = ()
+    """Tasks that are queued with it."""
 
 
 def close_lone(held: Held, end: LeafEnd) -> Close:
@@ -87,6 +90,7 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
         retry_at=min(limits) if limits else None,
         account=wait.account,
         repairable=wait.held,
+        after=reminders(held, asked),
     )
 
 

@@ -13,14 +13,24 @@ if TYPE_CHECKING:
 def attempt_folder(state: Path, run: str, step: str, n: int) -> Path:
     """The folder of attempt `n` of a step, made when it is missing."""
     folder = state / "runs" / run / "steps" / step / str(n)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        os.mkdir(folder.parent)  # in the usual order of things: the first attempt of a step
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(folder.parent, exist_ok=True)
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
     return folder
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", errors="surrogateescape")
+    part.write_bytes(text.encode("utf-8", "surrogateescape"))
     os.replace(part, path)
 
 

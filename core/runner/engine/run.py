@@ -30,6 +30,7 @@ from runner.store import (
     Release,
     Settle,
     StartAttempt,
+    SubmitTasks,
 )
 from runner.workflows.machine import Result
 
@@ -306,7 +307,7 @@ class Run:
             close.result.update(place.snapshot(close.tried.n, self._no_snapshot))
         publish = place.publication()
         close.result.update(place.summary())
-        ops = [*self._pending, *(PutArtifact(fence=held.claim, artifact=one) for one in close.kept)]
+        ops: list[Any] = [*self._pending, *(PutArtifact(fence=held.claim, artifact=one) for one in close.kept)]
         settle = Settle(
             fence=held.claim,
             outcome=close.outcome,
@@ -318,6 +319,8 @@ class Run:
             publish=publish,
             home=held.machine if place.stays else None,
         )
+        if close.after:
+            ops.append(SubmitTasks(tasks=close.after))
         status = held.commit([*ops, settle])[-1]
         moved = place.move_branch()
         if moved is not None:

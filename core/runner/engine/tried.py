@@ -115,4 +115,6 @@ class LeafEnd:
             self.held,
             tried.result.retry_at,
             tried.account,
+            tried.result.evidence.get("deadline_at"),
+            tried.result.evidence.get("default"),
         )

@@ -15,3 +15,6 @@ class Wait:
     held: bool = False
     retry_at: float | None = None
     account: str | None = None
+    deadline_at: float | None = None
+    """Unix time at which `default` is the answer."""
+    default: str | None = None

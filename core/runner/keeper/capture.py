@@ -135,6 +135,8 @@ class Stream:
             self.read(PIPE // CHUNK + 1)
             self.close_pipe()
         head = self._redactor.head
+        if len(head) == 1:
+            return  # nothing was held back: most streams of most programs are silent
         self._buffer.view[: len(head)] = head
         self._pass_on(len(head), final=True)
 

@@ -1,7 +1,8 @@
 """The worker's one thread that writes: it claims for all slots, renews for all claims, settles what they finish.
 
 Whatever is there goes into one commit: finished work, renewals, housekeeping and the next claims. A commit
-that can't be made now is repeated with the same request id until the store is back.
+that can't be made now is repeated with the same request id until the store is back. A slot that finds the writer
+asleep, and only writes its journal on, commits by itself: waking a thread and being woken costs as much as a commit.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ class Writer:
         self._renew_every = renew
         self._poll = poll
         self._asked: deque[Asked] = deque()
+        self._turn = threading.Lock()
+        """Held by whoever does a round: this thread, or a slot that commits by itself."""
         self._stop = False
         self._renewed = time.monotonic()
         self._ticked = 0.0
@@ -123,12 +126,30 @@ class Writer:
     def commit(self, ops: Sequence[Op]) -> list[Any]:
         """Have `ops` committed with the next round → their results; raises what the store raised."""
         asked = Asked(ops)
-        self._asked.append(asked)
-        self.store.wake()
-        asked.done.wait()
+        if not self._at_once(asked):
+            self._asked.append(asked)
+            self.store.wake()
+            asked.done.wait()
         if asked.error is not None:
             raise asked.error
         return asked.results
+
+    def _at_once(self, asked: Asked) -> bool:
+        """Commit in the caller's own thread, where nobody does a round and this is no reason for one."""
+        if any(isinstance(op, (Settle, Release)) for op in asked.ops) or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            due = time.monotonic() - self._ticked >= _TICK_SECONDS
+            if due or self._look or self._asked or self._stop or self.error is not None:
+                return False
+            self._alone(asked)
+        except StoreUnavailable:
+            return False  # the worker gives up: the thread has to see that for itself
+        except RunnerError as error:
+            asked.error = error
+        finally:
+            self._turn.release()
+        return True
 
     def post(self, ops: Sequence[Op]) -> None:
         """Have `ops` committed with the next round, without waiting."""
@@ -150,7 +171,9 @@ class Writer:
     def run(self) -> None:
         """Rounds until stopped. A store that is damaged ends the worker; one that is away does not."""
         try:
-            self.commit_now([Register(worker=self.worker), Renew(worker=self.worker.id, claims=(), lease=self._lease)])
+            with self._turn:
+                known = Renew(worker=self.worker.id, claims=(), lease=self._lease)
+                self.commit_now([Register(worker=self.worker), known])
             while not (self._stop and not self._asked):
                 self._round()
         except BaseException as error:
@@ -160,6 +183,13 @@ class Writer:
             self.idle.set()
 
     def _round(self) -> None:
+        with self._turn:
+            idle = self._busy_round()
+        if idle is not None:
+            self._wait(idle)
+
+    def _busy_round(self) -> int | None:
+        """One commit of what there is; with nothing to commit, how many slots are free."""
         asked = [self._asked.popleft() for _ in range(len(self._asked))]
         now = time.monotonic()
         renewing = now - self._renewed >= self._renew_every
@@ -167,8 +197,7 @@ class Writer:
         ending = sum(any(isinstance(op, (Settle, Release)) for op in one.ops) for one in asked)
         free = self._hooks.free(ending) if self.claiming else 0
         if not (asked or renewing or (free and self._look)):
-            self._wait(free)
-            return
+            return free
         if not ending and not self._look:
             free = 0
         self._look = False
@@ -177,6 +206,7 @@ class Writer:
         for claim in claims:
             self._hooks.start(claim)
         self._after(asked, claims, free)
+        return None
 
     def _housekeeping(self, now: float, renewing: bool) -> list[Op]:
         ops: list[Op] = []
@@ -238,11 +268,15 @@ class Writer:
             raise error
         for one in asked:
             try:
-                one.results = self.commit_now(list(one.ops))
-                self._note_ends(one)
+                self._alone(one)
             except RunnerError as own:
                 one.error = own
             one.done.set()
+
+    def _alone(self, one: Asked) -> None:
+        """A commit of one caller's ops."""
+        one.results = self.commit_now(list(one.ops))
+        self._note_ends(one)
 
     def _note_ends(self, one: Asked) -> None:
         """Claims that these ops ended need no renewal any more."""

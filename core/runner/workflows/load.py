@@ -360,7 +360,9 @@ def _rules(given: dict[str, Any], step: Step, source: Source) -> None:
         given.setdefault("retries", retry.max)
         if retry.delay:
             given.setdefault("delay", retry.delay)
-    if flow.repairable is not None:
+    # A step whose failure is awaited is asked, not mended, unless it says so itself.
+    awaited = step.continue_on_failure or step.break_if is not None
+    if flow.repairable is not None and not awaited:
         whole = flow.repairable
         given.setdefault("repairable", whole if isinstance(whole, bool) else whole.model_dump(exclude_none=True))
     rule = given.get("repairable")
