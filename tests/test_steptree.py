@@ -64,8 +64,9 @@ def test_of_ten_thousand_steps_as_many_are_looked_at_as_there_is_room_for(shape:
     seen = {row.twig for row in rows if not row.more}
     assert len(seen & set(running)) == min(room, len(running))
     if room >= 22:
-        assert any(row.twig.state == "failed" for row in rows)
         assert any(row.twig.state == "waiting" for row in rows)
+    if room >= 48:
+        assert any(row.twig.state == "failed" for row in rows)
         assert any(row.more for row in rows)
     assert tree.root.counts == {"done": 3_992, "failed": 2_000, "waiting": 8}
 
