@@ -1,4 +1,4 @@
-"""Workflow tests: cases run offline by the real executor, every expectation can fail, cassettes play what was recorded."""
+"""Workflow tests: cases run offline by the real executor, every expectation can fail, cassettes play what happened."""
 
 from __future__ import annotations
 
@@ -396,7 +396,8 @@ def test_folders_are_copied_and_the_projects_own_handlers_and_settings_play_alon
     (flows / "start" / "deep" / "in.txt").write_text("from a folder")
     (project / "handlers").mkdir()
     (project / "handlers" / "shout.py").write_text(
-        "from runner import hookimpl\n\n@hookimpl\ndef run_step(step, context):\n    return step.payload['text'].upper()\n"
+        "from runner import hookimpl\n\n"
+        "@hookimpl\ndef run_step(step, context):\n    return step.payload['text'].upper()\n"
     )
     (project / "runner.yaml").write_text("defaults: {agent: qwen}\nstore: sqlite:///elsewhere.db\n")
     (flows / "own.yaml").write_text(
