@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,16 @@ ANSWERS: dict[str, list[str]] = {
     "submit": ["--type", "run_script", "--payload", '{"script": "true"}'],
     "work": ["--once", "--types", "run_script"],
     "run": ["script", "[[say: hello]]"],
+    "record": ["ship", "-o", "tape.json"],
+    "workflow test": ["test_ship.yaml"],
+    "workflow run": ["ship"],
+    "workflow validate": ["ship"],
+    "workflow plan": ["ship"],
+    "workflow show": ["ship"],
+    "workflow list": [],
+    "workflow new": ["again", "--agent", "script"],
+    "workflow resume": ["RUN"],
+    "runs": [],
     "queue": ["--all"],
     "show": ["DONE"],
     "why": ["DONE"],
@@ -50,6 +61,14 @@ ERRORS: dict[str, list[str]] = {
     "submit": ["--type", "no_such_type"],
     "work": ["--types", ","],
     "run": ["no_such_agent", "hello"],
+    "record": ["nothing", "-o", "tape.json"],
+    "workflow test": ["nothing"],
+    "workflow run": ["ship", "too", "many"],
+    "workflow plan": ["nothing"],
+    "workflow show": ["nothing"],
+    "workflow new": ["no/name"],
+    "workflow resume": ["DONE"],
+    "runs": ["--status", "nonsense"],
     "queue": ["--status", "nonsense"],
     "show": ["nothing"],
     "why": ["nothing"],
@@ -96,7 +115,13 @@ def shop(project: Path, runner: Runner) -> dict[str, str]:
         (played.folder(ids[name], n) / "stdout.log").write_text("out\n")
         played.settle(claim, outcome, question="?")
     played.close()
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "start"]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    (project / "workflows").mkdir()
+    (project / "workflows" / "ship.yaml").write_text("steps: [{id: say, command: echo hello}]")
+    ids["RUN"] = runner.ok("workflow", "run", "ship", "--format", "json").json["run"]
     (project / "kept.txt").write_text("kept")
+    (project / "test_ship.yaml").write_text("workflow: ship\ncases: [{name: it ships}]\n")
     ids["REF"] = runner.ok("artifact", "upload", "kept.txt", "--format", "json").json["ref"]
     return ids
 

@@ -21,6 +21,20 @@ from tests.conftest import Runner
 
 TASK = "3fk2m9x8w1qd"
 OTHER = "7bz1q2m4k8x0"
+SHIP = """\
+name: ship
+params: [{name: what, required: true}]
+steps:
+  - {id: implement, agent: script, prompt: "[[append: out.txt <<{{what}}]] [[say: written]]"}
+  - {id: test, command: test -s out.txt}
+"""
+SHIP_TESTS = """\
+workflow: ship
+cases:
+  - name: what a repair writes stays
+    params: {what: everything}
+    agents: {implement: {write: {out.txt: everything}}}
+"""
 
 
 def examples() -> list[str]:
@@ -43,6 +57,9 @@ def ready(project: Path, runner: Runner, tmp_path: Path) -> Path:
     for words in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "start"]):
         subprocess.run(["git", *words], cwd=project, check=True)
     (project / "tasks.jsonl").write_text('{"type": "run_script", "payload": {"script": "true"}}\n')
+    (project / "workflows").mkdir()
+    (project / "workflows" / "ship.yaml").write_text(SHIP)
+    (project / "workflows" / "test_ship.yaml").write_text(SHIP_TESTS)
     (project / "machines.yaml").write_text("machines: {mac-mini: {os: macos}, build-box: {os: linux}}\n")
     (project / "out").mkdir()
     for name in ("report.zip", "playwright-report.zip", "out/log.txt"):
@@ -97,6 +114,26 @@ def prepare(project: Path, example: str) -> None:
             (folder / name).write_text("a line\n")
         if "rescue" in words:
             _snapshots(app.project.state, project)
+
+
+def _run_of_ship(project: Path) -> None:
+    """A run of the workflow `ship` under the examples' id, at its end."""
+    import dataclasses
+
+    from runner.app import App
+    from runner.inplace import prepare_here, worker_for
+    from runner.store import SubmitTasks
+    from runner.workflows.payload import library, payload_of
+
+    with App.open(project, code=True) as app:
+        payload = payload_of("ship", library(app, project).load("ship"), {"what": "everything"})
+        asked = {"type": "workflow", "payload": payload, "attempts": 1, "cwd": str(project)}
+        task = dataclasses.replace(prepare_here(app, asked), id=TASK)
+        app.store.commit([SubmitTasks(tasks=(task,))])
+        worker_for(app, TASK).run()
+        ended = app.store.queue.get(TASK)
+        assert ended is not None
+        assert ended.status == "done", ended.result
 
 
 def _snapshots(state: Path, project: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from runner.cli.output import width
 from runner.cli.stepnodes import Tree
 from runner.cli.steprows import Chooser, Row
-from runner.cli.steptree import cut_path
+from runner.cli.stepwords import cut_path, how_far, outcome
 from runner.workflows.nodes import Iterations, Node
 
 
@@ -173,3 +173,22 @@ def test_of_a_path_that_is_too_long_its_end_is_kept(columns: int) -> None:
     text = cut_path("▸ each[src/日本語.py]/check", columns)
     assert width(text) <= columns
     assert columns < 9 or text.endswith("check")
+
+
+def test_what_a_container_will_do_and_how_far_it_is_is_said_in_words() -> None:
+    known = group("a", leaf("x"), leaf("y"), kind="loop", iterations=Iterations(over=("p", "q")))
+    tries = group("b", leaf("x", break_if="success"), kind="loop", iterations=Iterations(max=5))
+    files = group("c", leaf("x"), kind="loop", iterations=Iterations(over="docs/*.md"))
+    tree = Tree(group("w", known, tries, files, group("d", leaf("x")), kind="workflow"))
+    said = [outcome(twig) for twig in tree.root.children]
+    assert said == ["2 × x, y", "at most 5 × x", "for each of docs/*.md: x", "1 step"]
+    for id in "abc":
+        tell(tree, id, "running", "loop")
+    tell(tree, "a[p]/x", "done")
+    tell(tree, "b[1]/x", "done")
+    tell(tree, "c[docs/1.md]/x", "done")
+    tell(tree, "c[docs/2.md]/x", "running")
+    said = [how_far(twig) for twig in tree.root.children]
+    assert said == ["0 of 2 done", "0 of at most 5 done", "1 done", "0 of 1 done"]
+    tell(tree, "c", "running", "loop", total=9)
+    assert how_far(tree.root.children[2]) == "1 of 9 done"

@@ -63,6 +63,22 @@ def test_it_draws_over_what_it_drew(tty: Tty) -> None:
     assert tty.written() == "after it\n"
 
 
+def test_a_sparing_one_passes_over_lines_that_are_there_already(tty: Tty) -> None:
+    region = Region(tty.stream, sparing=True)
+    region.draw([("one", "one"), ("two", "two"), ("three", "three")])
+    tty.written()
+    region.draw([("one", "one"), ("2", "2"), ("three", "three"), ("four", "four")])
+    assert tty.written() == "\r\x1b[3A\n2\x1b[K\n\nfour\x1b[K\n\x1b[J"
+    region.draw([("one", "one")], ["above"])
+    assert tty.written() == "\r\x1b[4Aabove\x1b[K\none\x1b[K\n\x1b[J"
+    tty.resize(70, 24)
+    region.draw([("one", "one")])
+    assert tty.written() == "\r\x1b[1Aone\x1b[K\n\x1b[J"
+    region.forget()
+    region.draw([("one", "one")])
+    assert tty.written() == "one\x1b[K\n"
+
+
 @pytest.mark.parametrize(("reflows", "up"), [(True, 3), (False, 2)])
 def test_a_terminal_that_wraps_anew_has_more_rows_to_go_up(
     tty: Tty, monkeypatch: pytest.MonkeyPatch, reflows: bool, up: int

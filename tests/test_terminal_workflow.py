@@ -101,7 +101,7 @@ def test_of_a_loop_only_the_iteration_that_runs_is_shown_and_how_many_are_done(
             "|▸ [d]|0 of 2 done",
             "|▸ fix|fix d",
             "|∙ check",
-            "∙ tries|up to 5 × 1 step",
+            "∙ tries|at most 5 × once",
             "|4 of 8+ done|1 running",
         ]
         go.touch()

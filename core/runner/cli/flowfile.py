@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,12 @@ def refuse(inv: Invocation, found: Sequence[Problem]) -> None:
         raise ConfigError(f"{place}{first.message}", first.hint)
 
 
+def without_tests(names: Sequence[str]) -> list[str]:
+    """These names but for `test_….yaml`, which `workflows/*.yaml` matches as well and which are no workflows."""
+    found = [name for name in names if not re.fullmatch(r"test_.*\.ya?ml", os.path.basename(name))]
+    return found or list(names)
+
+
 def parameters(loaded: Loaded, values: Sequence[str], named: Sequence[str]) -> dict[str, str]:
     """The values of the parameters: by position, and `NAME=VALUE`."""
     known = [param.name for param in loaded.params]
@@ -78,7 +86,5 @@ class Workflow(click.ParamType):  # type: ignore[type-arg]  # generic only since
 
 def check_name(name: str) -> None:
     """UsageError for what can't be the name of a workflow's file."""
-    import re
-
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise UsageError(f"'{name}' can't be a workflow's name", "use letters, digits, '_', '-' and '.'")

@@ -10,6 +10,7 @@ from runner.cli.drawing import Drawing, elapsed
 from runner.cli.output import clean, cut, paint, width, without_escapes
 from runner.cli.stepnodes import TOLERATED
 from runner.cli.steprows import Chooser, Row
+from runner.cli.stepwords import SIGNS, WORDS, cut_path, how_far, outcome, spent_money, spent_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,34 +19,6 @@ if TYPE_CHECKING:
     from runner.model import Claim
     from runner.progress import Look, Progress
 
-_SIGNS: Final = {
-    "pending": ("∙", "2"),
-    "running": ("▸", "36"),
-    "waiting": ("?", "33"),
-    "done": ("✓", "32"),
-    "failed": ("✗", "31"),
-    TOLERATED: ("!", "33"),
-    "skipped": ("-", "2"),
-    "not_run": ("-", "2"),
-    "cancelled": ("-", "33"),
-}
-_WORDS: Final = {
-    "done": ("done", "32"),
-    "failed": ("failed", "31"),
-    TOLERATED: ("tolerated", "33"),
-    "waiting": ("waiting", "33"),
-    "skipped": ("skipped", "2"),
-    "not_run": ("not run", "2"),
-    "cancelled": ("cancelled", "33"),
-}
-_SAID: Final = {
-    "waiting": "waits",
-    "failed": "failed",
-    TOLERATED: "failed, tolerated",
-    "skipped": "skipped",
-    "not_run": "not run",
-    "cancelled": "cancelled",
-}
 _LEFT_MOST: Final = 20
 """Steps that failed or wait which are told at the end, at most."""
 _LEAST: Final = 14
@@ -108,11 +81,11 @@ class StepTree(Drawing):
         told = dict.fromkeys(ended[:_LEFT_MOST])
         lines = []
         for twig in told:
-            sign = _SIGNS["cancelled" if twig.state == "running" else twig.state][0]
+            sign = SIGNS["cancelled" if twig.state == "running" else twig.state][0]
             words = [elapsed(twig.took)] if twig.took is not None else []
-            words += [_cost(twig.cost, twig.tokens)] if twig.cost or twig.tokens else []
+            words += [spent_money(twig.cost, twig.tokens)] if twig.cost or twig.tokens else []
             tail = f" ({', '.join(words)})" if words else ""
-            lines.append(f"{sign} {twig.path}{tail} {self._outcome(twig, 'interrupted')}".rstrip())
+            lines.append(f"{sign} {twig.path}{tail} {outcome(twig, 'interrupted')}".rstrip())
         if len(ended) > len(told):
             lines.append(f"… {len(ended) - len(told)} more")
         return [*lines, "  ".join(text for text, _ in self._sum({}, len(interrupted), "interrupted"))]
@@ -157,11 +130,18 @@ class StepTree(Drawing):
         look = self._ran.get(twig)
         state = "running" if look is not None else "pending" if twig.is_leaf and twig.state == "running" else twig.state
         indent = "" if row.flat else "  " * (twig.depth - 1)
-        name = f"{indent}{_SIGNS[state][0]} {clean(twig.path if row.flat else twig.name)}"
+        name = f"{indent}{SIGNS[state][0]} {clean(twig.path if row.flat else twig.name)}"
         cost = costs.get(twig, 0.0) + (twig.cost or 0.0)
         tokens = look.tokens if look is not None and look.tokens else twig.tokens
         known = cost if twig.cost is not None or twig in costs else None
-        return state, name, clean(twig.agent), _time(twig, look), _cost(known, tokens), self._says(twig, look)
+        return (
+            state,
+            name,
+            clean(twig.agent),
+            spent_time(twig, look),
+            spent_money(known, tokens),
+            self._says(twig, look),
+        )
 
     def _says(self, twig: Twig, look: Look | None) -> str:
         """A step's last line; of what holds steps, how far it is."""
@@ -169,19 +149,8 @@ class StepTree(Drawing):
             word = f"{look.state}: " if look.state not in ("running", "preparing") else ""
             return word + clean(without_escapes(look.line)).strip()
         if twig.is_leaf or not (twig.counts or twig.state == "running"):
-            return self._outcome(twig)
-        return _progress(twig)
-
-    def _outcome(self, twig: Twig, running: str = "") -> str:
-        """What came of a step, where that needs words."""
-        if twig.state == "running":
-            return running
-        if twig.state == "pending" and not twig.is_leaf:
-            return _planned(twig)
-        word, note = _SAID.get(twig.state, ""), twig.note
-        if twig.state == "waiting" and not note:
-            note = " ".join(str(twig.node.definition.get("gate") or "").split())
-        return f"{word}: {clean(note)}" if word and note and note != twig.state else word
+            return outcome(twig)
+        return how_far(twig)
 
     def _line(self, row: Row, cells: Sequence[str] | None, sizes: Sequence[int], columns: int) -> tuple[str, str]:
         if cells is None:
@@ -189,7 +158,7 @@ class StepTree(Drawing):
             failed = f", {row.red} failed" if row.red else ""
             return self._plain(f"{indent}… {row.more} more step{'' if row.more == 1 else 's'}{failed}", columns, "2")
         state, *others, said = cells
-        code = _SIGNS[state][1]
+        code = SIGNS[state][1]
         faint = code == "2"
         plain, painted = "", ""
         for number, (cell, size) in enumerate(zip(others, sizes, strict=True)):
@@ -235,7 +204,7 @@ class StepTree(Drawing):
         """Elapsed, cost, how many are done, and what became of others: each with its colour."""
         root = self._tree.root
         known = costs.get(root, 0.0) + (root.cost or 0.0)
-        cost = _cost(known if root.cost is not None or root in costs else None, root.tokens)
+        cost = spent_money(known if root.cost is not None or root in costs else None, root.tokens)
         whole = f"{root.counts['done']} of {root.total}{'+' if root.unknown else ''} done"
         parts = [(elapsed(time.monotonic() - self._began), "")]
         parts += [(cost, "")] if cost else []
@@ -243,23 +212,10 @@ class StepTree(Drawing):
         parts += [(f"{busy} {word}", "36")] if busy else []
         parts += [
             (f"{root.counts[key]} {word}", code)
-            for key, (word, code) in _WORDS.items()
+            for key, (word, code) in WORDS.items()
             if key != "done" and root.counts[key]
         ]
         return parts
-
-
-def cut_path(text: str, columns: int) -> str:
-    """A sign and a path within so many columns: what is left out is its beginning."""
-    if width(text) <= columns:
-        return text
-    kept, used = "", width(f"{text[:2]}…")
-    for sign in reversed(text[2:]):
-        used += width(sign)
-        if used > columns:
-            break
-        kept = sign + kept
-    return cut(f"{text[:2]}…{kept}", columns)
 
 
 def _costs(running: Mapping[Twig, Look]) -> dict[Twig, float]:
@@ -270,54 +226,6 @@ def _costs(running: Mapping[Twig, Look]) -> dict[Twig, float]:
             for one in (twig, *twig.above()):
                 found[one] = found.get(one, 0.0) + look.cost_usd
     return found
-
-
-def _time(twig: Twig, look: Look | None) -> str:
-    if look is not None:
-        return elapsed(time.monotonic() - look.since)
-    if twig.took is not None:
-        return elapsed(twig.took) if twig.is_leaf or twig.ran else ""
-    return elapsed(time.monotonic() - twig.began) if twig.began is not None and not twig.is_leaf else ""
-
-
-def _cost(usd: float | None, tokens: int | None) -> str:
-    if usd is not None:
-        return f"${usd:.2f}"
-    if not tokens:
-        return ""
-    return f"{tokens / 1000:.1f}k tok" if tokens >= 1000 else f"{tokens} tok"
-
-
-def _planned(twig: Twig) -> str:
-    """What a container that has not begun will do."""
-    loop = twig.node.iterations
-    inside = len(twig.node.children)
-    steps = f"{inside} step{'' if inside == 1 else 's'}"
-    if loop is None:
-        return f"{twig.total}{'+' if twig.unknown else ''} steps"
-    if twig.times is None:
-        return f"{steps} for each of {loop.over}"
-    return f"{'up to ' if twig.unknown else ''}{twig.times} × {steps}"
-
-
-def _progress(twig: Twig) -> str:
-    """How far a container is: a loop by its iterations, others by the steps in them."""
-    if twig.kind == "loop":
-        bad = sum(one.state == "failed" for one in twig.children)
-        most = (
-            f" of {'at most ' if twig.node.breaks else ''}{twig.times}"
-            if twig.times and twig.state == "running"
-            else ""
-        )
-        whole = f"{twig.rounds - bad}{most} done"
-        counts = [f"{bad} failed"] if bad else []
-    else:
-        whole = f"{twig.counts['done']} of {twig.total}{'+' if twig.unknown else ''} done"
-        counts = [
-            f"{twig.counts[key]} {word}" for key, (word, _) in _WORDS.items() if key != "done" and twig.counts[key]
-        ]
-    own = [clean(twig.note)] if twig.state == "failed" and not twig.counts["failed"] and twig.note else []
-    return ", ".join([whole, *counts, *own])
 
 
 def _fitted(widest: Sequence[int], columns: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli.flowfile import Workflow, opened, refuse
+from runner.cli.flowfile import Workflow, opened, refuse, without_tests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +24,15 @@ def plan(inv: Invocation, names: tuple[str, ...]) -> None:
 
     A wave is for people: a step starts the moment its needs are met.
     """
-    if len(names) == 1:
-        planned = _one(inv, names[0])
+    chosen = without_tests(names)
+    if len(chosen) == 1:
+        planned = _one(inv, chosen[0])
         inv.emit(planned, lambda: print_plan(inv, planned))
         return
     from runner.workflows.beside import beside
 
     loaded = []
-    for name in names:
+    for name in chosen:
         _, one, found = opened(inv, name)
         refuse(inv, found)
         loaded.append(one)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner import statuses
-from runner.cli.flowfile import Workflow, opened
+from runner.cli.flowfile import Workflow, opened, without_tests
 from runner.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def validate(inv: Invocation, names: tuple[str, ...], strict: bool) -> None:
 
     Errors end with exit code 2, warnings do not.
     """
-    items = [item for name in names for item in _of(inv, name)]
+    chosen = without_tests(names)
+    items = [item for name in chosen for item in _of(inv, name)]
     errors = [item for item in items if not item["warning"] or strict]
 
     def text() -> None:
@@ -40,7 +41,7 @@ def validate(inv: Invocation, names: tuple[str, ...], strict: bool) -> None:
             inv.line(f"{place}{kind}: {item['message']}{code}")
             if item["hint"]:
                 inv.line(f"    {item['hint']}")
-        count = f"{len(names)} workflow{'' if len(names) == 1 else 's'}"
+        count = f"{len(chosen)} workflow{'' if len(chosen) == 1 else 's'}"
         inv.talk(f"{count}: {len(errors)} error(s), {len(items) - len(errors)} warning(s)")
 
     inv.emit_list(items, text)
