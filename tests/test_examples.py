@@ -90,6 +90,11 @@ def prepare(project: Path, example: str) -> None:
     from runner.worker.identity import make_worker
 
     words = example.split()
+    if "new" in words:
+        (project / "workflows" / "ship.yaml").unlink()
+    if {"resume", "implement"} & set(words):
+        _run_of_ship(project)
+        return
     with App.open(project, code=True) as app:
         spec = {"cwd": str(project), "base": None}
         names = {"unit": "wu-12"} if "rescue" in words and "wu-12" in words else {}

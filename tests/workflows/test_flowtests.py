@@ -536,3 +536,38 @@ def test_editors_get_the_schema_of_workflow_tests(project: Path, runner: Runner)
     assert {"name", "params", "copy", "files", "agents", "answers", "expect"} <= set(
         schema["$defs"]["Case"]["properties"]
     )
+
+
+def test_parallel_steps_and_sub_workflows_are_played_by_their_paths_and_globs(flows: Path, runner: Runner) -> None:
+    (flows / "sub.yaml").write_text(
+        'params: [{name: x, required: true}]\noutputs: {res: "{{steps.do.output}}"}\n'
+        'steps: [{id: do, agent: codex, prompt: "do {{x}}", expects: answer}]\n'
+    )
+    (flows / "beside.yaml").write_text(
+        """
+pattern: dag
+agents: {rev: {cli: claude, preset: reviewer}}
+steps:
+  - {id: a, agent: rev, prompt: "a"}
+  - {id: b, agent: rev, prompt: "b"}
+  - {id: c, workflow: sub, params: {x: "7"}}
+  - {id: d, agent: rev, prompt: "{{steps.a.output}} {{steps.b.output}} {{steps.c.res}}", needs: [a, b, c]}
+"""
+    )
+    cases(
+        flows,
+        """
+        - name: by names
+          agents: {rev: "yes", c/do: seven, d: joined}
+          expect:
+            steps: {c: done, c/do: done}
+            prompts: {d: {contains: yes yes seven}, c/do: {equals: do 7}}
+            output: {d: joined}
+            order: [[a, d], [b, d], [c, d]]
+        - {name: by globs, agents: {"c/*": x, "?": y}, expect: {output: {d: y, c/do: x}}}
+        """,
+        name="beside",
+        head="workflow: beside",
+    )
+    _, items = played(runner, "-n", "2")
+    assert {item["case"]: item["state"] for item in items} == {"by names": "passed", "by globs": "passed"}, items

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from runner.cli.output import clean
 from runner.workflows.machine import ENDED
 from runner.workflows.nodes import CONTAINERS
 
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
 TOLERATED: Final = "tolerated"
 """The state of a step whose failure counts for nothing."""
+_NOTE: Final = 500
 OVER: Final = ENDED | {TOLERATED}
 
 
+@dataclass(slots=True, eq=False)
 class Twig:
     """A step at one place of the run, a container, or one iteration of a loop (a `round`).
 
@@ -27,59 +31,39 @@ class Twig:
     ended, `red` those that failed. `soft`: a failure counts for nothing.
     """
 
-    __slots__ = (
-        "agent",
-        "began",
-        "children",
-        "cost",
-        "counts",
-        "depth",
-        "front",
-        "kind",
-        "left",
-        "name",
-        "node",
-        "note",
-        "parent",
-        "path",
-        "place",
-        "ran",
-        "red",
-        "rounds",
-        "soft",
-        "state",
-        "times",
-        "tokens",
-        "took",
-        "total",
-        "unknown",
-    )
+    node: Node
+    path: str
+    name: str
+    parent: Twig | None = None
+    kind: str = ""
+    place: int = 0
+    state: str = "pending"
+    agent: str = ""
+    note: str = ""
+    began: float | None = None
+    took: float | None = None
+    cost: float | None = None
+    tokens: int | None = None
+    ran: bool = False
+    children: list[Twig] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    total: int = 1
+    unknown: int = 0
+    left: int = 0
+    red: int = 0
+    rounds: int = 0
+    times: int | None = None
+    """Of a loop, how often it runs at most, when that is known."""
+    depth: int = field(init=False)
+    soft: bool = field(init=False)
+    _front: int = 0
 
-    def __init__(self, node: Node, path: str, name: str, parent: Twig | None, *, kind: str = "") -> None:
-        self.node = node
-        self.path = path
-        self.name = name
-        self.parent = parent
-        self.kind = kind or node.kind
-        self.depth: int = 0 if parent is None else parent.depth + 1
-        self.place = 0
-        self.soft: bool = parent is not None and parent.soft
+    def __post_init__(self) -> None:
+        self.kind = self.kind or self.node.kind
+        self.depth = 0 if self.parent is None else self.parent.depth + 1
+        self.soft = self.parent is not None and self.parent.soft
         if self.kind != "round":
-            self.soft = self.soft or node.continue_on_failure or node.break_if == "failure"
-        self.state = "pending"
-        self.agent = ""
-        self.note = ""
-        self.began: float | None = None
-        self.took: float | None = None
-        self.cost: float | None = None
-        self.tokens: int | None = None
-        self.ran = False
-        self.children: list[Twig] = []
-        self.counts: Counter[str] = Counter()
-        self.total, self.unknown = 1, 0
-        self.left = self.red = self.front = self.rounds = 0
-        self.times: int | None = None
-        """Of a loop, how often it runs at most, when that is known."""
+            self.soft = self.soft or self.node.continue_on_failure or self.node.break_if == "failure"
 
     @property
     def is_leaf(self) -> bool:
@@ -101,9 +85,11 @@ class Twig:
 
     def next(self) -> int:
         """The place in `children` of the first that has not ended."""
-        while self.front < len(self.children) and self.children[self.front].state in OVER:
-            self.front += 1
-        return self.front
+        at = min(self._front, len(self.children))
+        while at < len(self.children) and self.children[at].state in OVER:
+            at += 1
+        self._front = at
+        return at
 
 
 class Tree:
@@ -157,7 +143,7 @@ class Tree:
 
     def _agent_of(self, node: Node) -> str:
         named = str(node.definition.get("cli") or node.definition.get("agent") or "")
-        return named or (self._agent if node.kind == "agent" else "")
+        return clean(named or (self._agent if node.kind == "agent" else ""))
 
     # What is told
 
@@ -175,7 +161,7 @@ class Tree:
         if status == "running" and told.get("total") is not None:
             twig.times = int(told["total"])
         if status in ENDED or status == "waiting":
-            twig.note = " ".join(str(told.get("summary") or told.get("question") or "").split())
+            twig.note = note(told.get("summary") or told.get("question") or "")
         if twig.is_leaf:
             self._spent(twig, told)
         elif status in ENDED:
@@ -232,7 +218,7 @@ class Tree:
 
     def _begin(self, loop: Twig, path: str, name: str) -> None:
         self._end_round(loop)
-        round = Twig(loop.node, path, name, loop, kind="round")
+        round = Twig(loop.node, path, clean(name), loop, kind="round")
         round.state, round.began = "running", time.monotonic()
         inside = [self._size(child) for child in loop.node.children]
         round.total, round.unknown = sum(one[0] for one in inside), sum(one[1] for one in inside)
@@ -255,7 +241,6 @@ class Tree:
         self._set(last, "failed" if last.counts["failed"] else "done")
         if last.state == "done":
             loop.children.pop()
-            loop.front = min(loop.front, len(loop.children))
             stack = [last]
             while stack:
                 twig = stack.pop()
@@ -287,6 +272,11 @@ class Tree:
         for one in (twig, *twig.above()):
             one.total -= less
             one.unknown -= loops
+
+
+def note(text: object) -> str:
+    """A text as one line that can't drive the terminal, made once and shown many times."""
+    return clean(" ".join(str(text).split()))[:_NOTE]
 
 
 def _times(node: Node) -> int | None:

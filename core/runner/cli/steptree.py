@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from runner.cli.drawing import Drawing, elapsed
 from runner.cli.output import clean, cut, paint, width, without_escapes
-from runner.cli.stepnodes import TOLERATED
+from runner.cli.stepnodes import TOLERATED, note
 from runner.cli.steprows import Chooser, Row
 from runner.cli.stepwords import SIGNS, WORDS, cut_path, how_far, outcome, spent_money, spent_time
 
@@ -62,7 +62,7 @@ class StepTree(Drawing):
                 twig = self._tree.find(str(one["path"]))
                 if twig is not None and one.get("question"):
                     options = f" ({', '.join(map(str, one['options']))})" if one.get("options") else ""
-                    twig.note = " ".join(f"{one['question']}{options}".split())
+                    twig.note = note(f"{one['question']}{options}")
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
@@ -85,7 +85,7 @@ class StepTree(Drawing):
             words = [elapsed(twig.took)] if twig.took is not None else []
             words += [spent_money(twig.cost, twig.tokens)] if twig.cost or twig.tokens else []
             tail = f" ({', '.join(words)})" if words else ""
-            lines.append(f"{sign} {twig.path}{tail} {outcome(twig, 'interrupted')}".rstrip())
+            lines.append(f"{sign} {clean(twig.path)}{tail} {outcome(twig, 'interrupted')}".rstrip())
         if len(ended) > len(told):
             lines.append(f"… {len(ended) - len(told)} more")
         return [*lines, "  ".join(text for text, _ in self._sum({}, len(interrupted), "interrupted"))]
@@ -130,14 +130,14 @@ class StepTree(Drawing):
         look = self._ran.get(twig)
         state = "running" if look is not None else "pending" if twig.is_leaf and twig.state == "running" else twig.state
         indent = "" if row.flat else "  " * (twig.depth - 1)
-        name = f"{indent}{SIGNS[state][0]} {clean(twig.path if row.flat else twig.name)}"
+        name = f"{indent}{SIGNS[state][0]} {clean(twig.path) if row.flat else twig.name}"
         cost = costs.get(twig, 0.0) + (twig.cost or 0.0)
         tokens = look.tokens if look is not None and look.tokens else twig.tokens
         known = cost if twig.cost is not None or twig in costs else None
         return (
             state,
             name,
-            clean(twig.agent),
+            twig.agent,
             spent_time(twig, look),
             spent_money(known, tokens),
             self._says(twig, look),

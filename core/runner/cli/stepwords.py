@@ -51,11 +51,12 @@ def outcome(twig: Twig, running: str = "") -> str:
         return planned(twig)
     word, note = _SAID.get(twig.state, ""), twig.note
     if twig.state == "waiting" and not note:
-        note = " ".join(str(twig.node.definition.get("gate") or "").split())
-    return f"{word}: {clean(note)}" if word and note and note != twig.state else word
+        note = clean(" ".join(str(twig.node.definition.get("gate") or "").split()))
+    return f"{word}: {note}" if word and note and note != twig.state else word
 
 
 def spent_time(twig: Twig, look: Look | None) -> str:
+    """How long a step took, or has taken so far; of a container, how long it has been going on."""
     if look is not None:
         return elapsed(time.monotonic() - look.since)
     if twig.took is not None:
@@ -64,6 +65,7 @@ def spent_time(twig: Twig, look: Look | None) -> str:
 
 
 def spent_money(usd: float | None, tokens: int | None) -> str:
+    """What something cost: in dollars when that is known, else in tokens."""
     if usd is not None:
         return f"${usd:.2f}"
     if not tokens:
@@ -98,7 +100,7 @@ def how_far(twig: Twig) -> str:
         counts = [
             f"{twig.counts[key]} {word}" for key, (word, _) in WORDS.items() if key != "done" and twig.counts[key]
         ]
-    own = [clean(twig.note)] if twig.state == "failed" and not twig.counts["failed"] and twig.note else []
+    own = [twig.note] if twig.state == "failed" and not twig.counts["failed"] and twig.note else []
     return ", ".join([whole, *counts, *own])
 
 

@@ -20,7 +20,7 @@ from runner.model import Agent
 from runner.statuses import DONE, FAILED, NEEDS_HUMAN, PENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from runner.model import Context, Step, Task
 
@@ -59,7 +59,7 @@ class Own:
         self._agents: dict[str, str] = {}
 
     @hookimpl(wrapper=True)
-    def run_step(self, step: Step, context: Context) -> Iterator[None]:
+    def run_step(self, step: Step, context: Context) -> Generator[None, Any, Any]:
         """Around every step: what an agent says outside of one is a review."""
         agent = str(step.payload.get("agent"))
         repairing = "_repair" in step.payload

@@ -215,23 +215,24 @@ def _checked(app: App, one: Collected) -> Collected:
         for number, key in enumerate(getattr(expect, name)):
             _known(one, key, "expect", name, number)
     for number, chain in enumerate(expect.order):
-        for at, key in enumerate(chain):
-            _known(one, key, "expect", "order", number, at)
+        for nth, key in enumerate(chain):
+            _known(one, key, "expect", "order", number, nth)
+    outputs = one.loaded.root.outputs
     for name in expect.outputs:
-        known = one.loaded.root.outputs
-        if name not in known:
+        if name not in outputs:
             place = one.place("expect", "outputs", name)
-            raise ConfigError(f"{place}: the workflow has no output '{name}'", suggestion(name, known))
+            raise ConfigError(f"{place}: the workflow has no output '{name}'", suggestion(name, outputs))
     for number, name in enumerate(case.copy_):
-        if not (one.file.parent / name).is_dir():
-            raise ConfigError(f"{one.place('copy', number)}: there is no folder '{one.file.parent / name}'")
+        folder = one.file.parent / name
+        if not folder.is_dir():
+            raise ConfigError(f"{one.place('copy', number)}: there is no folder '{os.path.relpath(folder)}'")
     try:
         values = values_of(one.loaded, case.params)
     except UsageError as error:
         known = {param.name for param in one.loaded.params}
-        foreign = [("params", name) for name in case.params if name not in known]
+        foreign = [name for name in case.params if name not in known][:1]
         hint = error.hint if foreign else f"case '{case.name}': write it in `params`"
-        raise ConfigError(f"{one.place(*(foreign or [('params',)])[0])}: {error.message}", hint) from None
+        raise ConfigError(f"{one.place('params', *foreign)}: {error.message}", hint) from None
     return Collected(one.id, one.file, case, one.number, one.places, one.loaded, values, steps)
 
 

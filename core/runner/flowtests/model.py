@@ -161,7 +161,7 @@ class Case(Common):
     """One run of the workflow."""
 
     name: str = Field(min_length=1)
-    expect: Expect = Field(default_factory=Expect)
+    expect: Expect = Field(default_factory=lambda: Expect.model_validate({}))
 
 
 class FlowTest(Common):

@@ -185,6 +185,7 @@ class Player:
         if rest:
             agent.said.append(rest)
         agent.finish()
+        sys.exit(0)
 
     def _files(self, agent: Any, play: dict[str, Any]) -> None:
         for path, text in (play.get("write") or {}).items():

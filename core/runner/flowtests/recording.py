@@ -16,7 +16,7 @@ from runner.flowtests.player import plain_prompt
 from runner.testing.script_agent import HEADINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from runner.model import Check, Context, Step, StepResult, Verdict
 
@@ -34,13 +34,13 @@ class Recorder:
         self._places = list(places)
 
     @hookimpl(wrapper=True)
-    def run_step(self, step: Step, context: Context) -> Iterator[None]:
+    def run_step(self, step: Step, context: Context) -> Generator[None, StepResult, StepResult]:
         """Around an agent's attempt: the tree before and after."""
         if step.type != "agent_run":
             return (yield)
         top = repository(context.workspace)
         before, head = tree_of(top), _git(top, "rev-parse", "-q", "--verify", "HEAD", fails=True)
-        result: StepResult = yield
+        result = yield
         agent = context.agent(step.payload.get("agent"))
         entry = self._entry("run", step, agent.name, self._prompt(context), result.output, context)
         entry |= {
@@ -58,9 +58,11 @@ class Recorder:
         return result
 
     @hookimpl(wrapper=True)
-    def verify(self, check: Check, step: Step, result: StepResult, context: Context) -> Iterator[None]:
+    def verify(
+        self, check: Check, step: Step, result: StepResult, context: Context
+    ) -> Generator[None, Verdict, Verdict]:
         """Around a review by an agent: its verdict is what it will say when it is played."""
-        verdict: Verdict = yield
+        verdict = yield
         if check.type == "agent" and verdict.evidence.get("answer"):
             name = str(verdict.evidence["agent"])
             entry = self._entry("review", step, name, "", str(verdict.evidence["answer"]), context)

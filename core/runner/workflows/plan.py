@@ -64,9 +64,12 @@ def _line(node: Node, path: str) -> dict[str, Any]:
     if node.iterations is not None:
         one = node.iterations
         line["loop"] = {"max": one.max} if one.max is not None else {"over": one.over, "as": one.name}
-    for ours, key in (("agent", "cli"), ("model", "model"), ("machine", "machine"), ("session", "session")):
+    agent = definition.get("cli") or definition.get("agent")
+    if agent:
+        line["agent"] = agent
+    for key in ("model", "machine", "session"):
         if definition.get(key):
-            line[ours] = definition[key]
+            line[key] = definition[key]
     for key in ("prompt", "command", "script", "task", "gate", "workflow"):
         if definition.get(key):
             line["does"] = str(definition[key])

@@ -9,6 +9,7 @@ import click
 from runner.cli.again import payload_again
 from runner.cli.decide import each, queued
 from runner.store import RetryTask
+from runner.tasknames import find_task
 from runner.who import submitter
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(inv: Invocation, ids: tuple[str, ...], anywhere: bool) -> None:
     """Queue finished, held back or waiting tasks again, with all attempts left."""
+
+    if any(find_task(inv.store(), word, inv.app().project_id).type == "workflow" for word in ids):
+        inv.app(code=True)  # before anything else is open: a run's workflow may name what the project brings
 
     def op(task: Task) -> RetryTask:
         return RetryTask(task=task.id, by=submitter(), anywhere=anywhere, payload=payload_again(inv, task))

@@ -10,6 +10,7 @@ import click
 
 from runner import times
 from runner.cli import taskview
+from runner.cli.runview import print_steps
 from runner.cli.taskview import put
 from runner.tasknames import find_task
 from runner.why import summary_of, told, verdicts_of
@@ -46,6 +47,9 @@ def _text(inv: Invocation, task: Task, attempts: Sequence[Attempt], artifacts: S
     for name, value in _fields(task, attempts, now):
         if value:
             put(inv, f"  {name:<11} {value}")
+    if task.type == "workflow" and (task.result or {}).get("steps"):
+        inv.line("\nSteps")
+        print_steps(inv, task)
     if attempts:
         inv.line("\nAttempts")
         columns = ("N", "OUTCOME", "AGENT", "WORKER", "STARTED", "TOOK", "SUMMARY")
