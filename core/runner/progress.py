@@ -85,7 +85,7 @@ class Progress:
         """Attempt `n` runs now, of that `step` of a workflow."""
         self._attempt = n
         if step != self._step:
-            self._step, self._since, self._spent = step, time.monotonic(), None
+            self._step, self._since, self._spent, self._tokens = step, time.monotonic(), None, None
         self.enter("repairing" if repair else "running")
 
     def spent(self, usage: Usage | None) -> None:

@@ -51,7 +51,9 @@ def test_a_run_ends_with_its_json_and_exit_code(project: Path, runner: Runner, f
 
 def test_each_change_is_a_line_of_json(project: Path, runner: Runner, flow: Path) -> None:
     (project / "ok").write_text("")
-    lines = [json.loads(line) for line in runner.ok("workflow", "run", "ship", "x", "--format", "jsonl").stdout.splitlines()]
+    lines = [
+        json.loads(line) for line in runner.ok("workflow", "run", "ship", "x", "--format", "jsonl").stdout.splitlines()
+    ]
     assert [(one["path"], one["status"]) for one in lines[:-1]] == [
         (path, status) for path in "abc" for status in ("running", "done")
     ]
@@ -154,7 +156,10 @@ def test_a_run_in_the_queue_is_any_workers(project: Path, runner: Runner, flow: 
     assert runner.ok("queue", "--format", "json").items[0]["type"] == "workflow"
     runner.ok("work", "--drain")
     shown = runner.ok("show", run, "--format", "json").json
-    assert (shown["status"], shown["payload"]) == ("done", {"workflow": "ship", "params": {"what": "x", "how": "slowly"}})
+    assert (shown["status"], shown["payload"]) == (
+        "done",
+        {"workflow": "ship", "params": {"what": "x", "how": "slowly"}},
+    )
 
 
 def test_a_workflow_is_submitted_like_any_task(project: Path, runner: Runner, flow: Path) -> None:
@@ -190,7 +195,9 @@ def test_resume_says_beforehand_what_stays_and_what_runs(project: Path, runner: 
     assert log(project) == ["a", "b", "c"]
 
 
-def test_a_worktree_run_asks_about_the_files_when_a_finished_step_runs_again(project: Path, runner: Runner, flow: Path) -> None:
+def test_a_worktree_run_asks_about_the_files_when_a_finished_step_runs_again(
+    project: Path, runner: Runner, flow: Path
+) -> None:
     import subprocess
 
     (project / "ok").write_text("")
@@ -202,7 +209,9 @@ def test_a_worktree_run_asks_about_the_files_when_a_finished_step_runs_again(pro
     assert "say --workspace rewind, or --workspace keep" in ended.stderr
     runner.ok("workflow", "resume", run, "--workspace", "rewind")
     shown = runner.ok("show", run, "--format", "json").json
-    done = subprocess.run(["git", "show", f"{shown['result']['branch']}:log"], cwd=project, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "show", f"{shown['result']['branch']}:log"], cwd=project, capture_output=True, text=True
+    )
     assert done.stdout.split() == ["a", "B", "c"]
 
 
@@ -263,7 +272,12 @@ def test_python_runs_a_workflow_with_a_typed_result(project: Path, runner: Runne
     )
     assert flow.dry_run()["waves"] == [["a"], ["b"]]
     ended = flow.run(cwd=project, params={"who": "me"}, on_event=lambda one: heard.append((one["path"], one["status"])))
-    assert (ended.ok, ended.status, ended.steps["a"].output, ended.steps["b"].outcome) == (False, "failed", "me", "check_failed")
+    assert (ended.ok, ended.status, ended.steps["a"].output, ended.steps["b"].outcome) == (
+        False,
+        "failed",
+        "me",
+        "check_failed",
+    )
     assert heard == [("a", "running"), ("a", "done"), ("b", "running"), ("b", "failed")]
     with pytest.raises(ConfigError, match=r"test_run_commands.py:\d+: command: 'nobody' is not defined here"):
         workflow("x").step("a", command="echo {{nobody}}").run(cwd=project)

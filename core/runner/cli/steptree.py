@@ -148,7 +148,7 @@ class StepTree(Drawing):
         if look is not None:
             word = f"{look.state}: " if look.state not in ("running", "preparing") else ""
             return word + clean(without_escapes(look.line)).strip()
-        if twig.is_leaf or not (twig.counts or twig.state == "running"):
+        if twig.is_leaf or twig.state in ("skipped", "not_run") or not (twig.counts or twig.state == "running"):
             return outcome(twig)
         return how_far(twig)
 

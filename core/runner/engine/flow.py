@@ -12,6 +12,7 @@ from runner.engine.budget import Spending
 from runner.engine.journal import Again, Decision, Journal, result_of
 from runner.engine.leaf import Assignment
 from runner.engine.plan import completed
+from runner.engine.runfolder import RunFolder
 from runner.engine.sessions import Sessions
 from runner.engine.tried import OUTPUT
 from runner.engine.waits import Wait
@@ -62,6 +63,7 @@ class Flow:
         self.began = time.monotonic()
         self.before = float((held.task.result or {}).get("active_s") or 0.0)
         self.deadline = None if flow.timeout is None else self.began + max(0.0, flow.timeout - self.before)
+        self._folder: RunFolder | None = None
         self.warnings: list[str] = []
         self.unknown: list[dict[str, Any]] = []
         self.told: dict[str, dict[str, Any]] = {}
@@ -376,6 +378,17 @@ class Flow:
             kept=kept is not None,
         )
 
+    def begin(self) -> None:
+        """The run really goes on now: it gets its folder."""
+        folder = self._held.app.project.state / "runs" / self._held.task.id
+        self._folder = RunFolder(folder, self.loaded, self._held.redaction)
+
+    def close(self) -> None:
+        """Nothing more happens in this execution."""
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
     def saw(self, item: Item) -> dict[str, Any]:
         """A step has another state → what people are told of it."""
         told = self.told.setdefault(item.path, {})
@@ -383,6 +396,8 @@ class Flow:
         if item.state in ENDED:
             summary = item.result.values.get("summary") or item.reason
             told |= {"outcome": item.result.outcome if item.state != "skipped" else None, "summary": summary}
+        if self._folder is not None and item.path:
+            self._folder.event(told)
         return told
 
 

@@ -39,6 +39,12 @@ class Lone:
         self.workplace = held.app.types[task.type].workplace
         self.machine = Machine(Node(task.id, "workflow", children=(Node(MAIN, "task"),)), {})
 
+    def begin(self) -> None:
+        """The attempt's folder is all it has."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     def answer(self, effect: Effect) -> Result | None:
         """Nothing is known of it before."""
         return None

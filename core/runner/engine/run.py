@@ -129,7 +129,14 @@ class Run:
         previous = held.app.store.queue.attempts(self.task.id) if self.task.attempt else []
         graph = graph_of(held, previous)
         self._place = Workplace.open(held.app, held.claim, graph.workplace, previous, graph.resume_from)
-        machine = graph.machine
+        graph.begin()
+        try:
+            return self._drive(graph)
+        finally:
+            graph.close()
+
+    def _drive(self, graph: Lone | Flow) -> Close:
+        held, machine = self._held, graph.machine
         ended: LeafEnd | None = None
         while True:
             if held.stop.pausing and not isinstance(graph, Lone) and not self._lanes.busy:

@@ -192,8 +192,9 @@ class Workplace:
         head = self.base if lone and self.base is not None else now.head
         if not lone:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_json(file, {"head": head, "digest": now.digest, "snapshot": taken.ref if taken else None})
-        return Mark(head, now.digest, taken.ref if taken else None, now)
+            write_json(file, {"head": head, "digest": now.digest, "snapshot": taken.commit if taken else None})
+        # By its commit: the ref of this attempt moves on with its next snapshot.
+        return Mark(head, now.digest, taken.commit if taken else None, now)
 
     def changed(self, mark: Mark, touches: Sequence[str] = ()) -> bool:
         """Whether anything differs from then: HEAD, index, files; with `touches` (globs), any file of those.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runner.errors import suggestion
 from runner.workflows.check import Problem, check
 from runner.workflows.parallel import clashes
+from runner.workflows.sessioncheck import sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ def problems(app: App, loaded: Loaded) -> list[Problem]:
     found = check(loaded.root, loaded.params, literal_expressions=loaded.source.foreign)
     if not loaded.source.foreign:
         found += clashes(loaded.root, loaded.source.workflow.max_concurrency)
+    found += sessions(loaded.root)
     missing: set[str] = set()
     for node in _leaves(loaded.root):
         found += _names(app, node, missing)
@@ -55,6 +57,11 @@ def _names(app: App, node: Node, missing: set[str]) -> Iterator[Problem]:
             program = app.agents[name].program
             yield Problem(node.place, f"agent '{name}': '{program}' is not on this machine's PATH", warning=True)
     kind = str(given.get("task"))
+    if node.kind == "agent" and (given.get("mode") in ("live", "interactive") or given.get("interactive")):
+        said = f"step '{node.id}' is to be a conversation; here it gets one prompt and gives one answer"
+        yield Problem(node.place, said, warning=True)
+    if node.kind == "task" and kind in app.types and app.types[kind].container:
+        yield Problem(node.place, f"step '{node.id}': a workflow is no task of its own here", "write `workflow: NAME`")
     if node.kind == "task" and kind not in app.types:
         yield Problem(node.place, f"step '{node.id}': no task type is called '{kind}'", suggestion(kind, app.types))
     for one in given.get("verify") or ():
