@@ -238,7 +238,7 @@ class Flow:
             verify_first=self.journal.unknown(effect.address) is not None and self._on_unknown(effect) == "verify",
             decided=self._decided(effect, decision),
             budget=effect.node.definition.get("budget"),
-            isolated=effect.node.definition.get("writes") == "isolated",
+            isolated=effect.kind == "run" and effect.node.definition.get("writes") == "isolated",
             travels=self._travels(step.type, leaf.machine),
             machine=leaf.machine,
             returns=effect.node.definition.get("returns") == "changes",

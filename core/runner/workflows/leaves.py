@@ -88,7 +88,7 @@ class Filling:
         key = f"{self.run}/{self.effect.address}"
         step = Step(self.effect.address, type, payload, checks, policy, key)
         session = self.text(str(self.given.get("session") or "new"))
-        machine = self.text(self.given["machine"]) if self.given.get("machine") else None
+        machine = self.text(self.given["machine"]) if self.given.get("machine") and kind != "probe" else None
         digest = digest_of(
             [type, payload, [asdict(check) for check in checks], asdict(policy), env, workdir, session, machine]
         )
