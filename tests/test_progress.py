@@ -100,3 +100,13 @@ def test_secrets_are_taken_out_before_the_line_is_cut(tmp_path: Path) -> None:
     # Of a very long text the end is looked at, but never from the middle of a word on.
     progress.told(secret * 200 + " the end")
     assert seen(progress).line == "the end"
+
+
+def test_what_one_step_of_a_workflow_cost_is_not_the_next_ones(progress: Progress) -> None:
+    progress.attempt(1, repair=False, step="write")
+    progress.told(cost_usd=0.5, tokens=200)
+    progress.spent(None)
+    progress.attempt(2, repair=False, step="write")
+    assert (seen(progress).cost_usd, seen(progress).tokens) == (0.5, 200)
+    progress.attempt(3, repair=False, step="check")
+    assert (seen(progress).step, seen(progress).cost_usd, seen(progress).tokens) == ("check", None, None)
