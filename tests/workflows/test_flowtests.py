@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from runner.flowtests.model import Expect
 from tests.conftest import Ended, Runner
 
 SHIP = """
@@ -100,45 +101,68 @@ def test_a_red_step_is_repaired_a_gate_is_answered_and_all_expectations_hold(flo
     assert not any(item["kept"] for item in items)
 
 
-RED = {
-    "status": ("status: failed", "failed", "done: 3 steps done"),
-    "summary": ("summary: {equals: nothing}", "nothing", "3 steps done"),
-    "question.contains": ("question: {contains: Ship}", "…Ship…", "''"),
-    "steps.docs": ("steps: {docs: skipped}", "skipped", "done"),
-    "outcomes.implement": ("outcomes: {implement: no_op}", "no_op", "ok"),
-    "attempts.implement": ("attempts: {implement: 1}", "1", "2"),
-    "output.docs": ("output: {docs: lexer}", "lexer", "parser"),
-    "output.docs.lacks": ("output: {docs: {lacks: parse}}", "nothing like parse", "parser"),
-    "output.docs.matches": ("output: {docs: {matches: '^x'}}", "/^x/", "parser"),
-    "prompts.implement.contains": ("prompts: {implement: {contains: lexer}}", "…lexer…", None),
-    "prompts.docs": ("prompts: {docs: {contains: x}}", "a text", "it has none"),
-    "files.src/a.py": ("files: {src/a.py: broken}", "broken", "right"),
-    "files.nothing.txt": ("files: {nothing.txt: {contains: x}}", "a text", "there is none"),
-    "files.docs.txt": ("files: {docs.txt: {absent: true}}", "no file", "it is there"),
-    "outputs.written": ("outputs: {written: lexer}", "lexer", "parser"),
-    "not_ran": ("not_ran: [implement]", "implement does not run", "it is done"),
-    "order": ("order: [[docs, implement]]", "docs before implement", "implement began first"),
-}
+ALL_WRONG = """
+- name: all wrong
+  expect:
+    status: failed
+    summary: nothing
+    question: {contains: Ship}
+    steps: {docs: skipped}
+    outcomes: {implement: no_op}
+    attempts: {implement: 1}
+    output:
+      docs: {equals: lexer, contains: [pars, lex], lacks: parse, matches: ^x}
+    prompts: {implement: {contains: lexer}, docs: {contains: x}}
+    files:
+      src/a.py: broken
+      nothing.txt: {contains: x}
+      docs.txt: {absent: true}
+    outputs: {written: lexer}
+    not_ran: [implement]
+    order: [[docs, implement]]
+- name: stopped
+  answers: {approve: stop}
+  expect: {ran: [docs], steps: {docs: done}}
+"""
+RED = [
+    ("status", "failed", "done: 3 steps done", "status: failed"),
+    ("summary", "nothing", "3 steps done", "summary: nothing"),
+    ("question.contains", "…Ship…", "''", "question: "),
+    ("steps.docs", "skipped", "done", "steps: {docs"),
+    ("outcomes.implement", "no_op", "ok", "outcomes: {implement"),
+    ("attempts.implement", "1", "2", "attempts: {implement"),
+    ("output.docs", "lexer", "parser", "docs: {equals"),
+    ("output.docs.contains", "…lex…", "parser", "docs: {equals"),
+    ("output.docs.lacks", "nothing like parse", "parser", "docs: {equals"),
+    ("output.docs.matches", "/^x/", "parser", "docs: {equals"),
+    ("prompts.implement.contains", "…lexer…", None, "prompts: "),
+    ("prompts.docs", "a text", "it has none", "prompts: "),
+    ("outputs.written", "lexer", "parser", "outputs: "),
+    ("files.src/a.py", "broken", "right", "src/a.py: broken"),
+    ("files.nothing.txt", "a text", "there is none", "nothing.txt: "),
+    ("files.docs.txt", "no file", "it is there", "docs.txt: "),
+    ("not_ran", "implement does not run", "it is done", "not_ran: "),
+    ("order", "docs before implement", "implement began first", "order: "),
+]
 
 
 def test_every_expectation_can_fail_and_says_where_it_stands_and_what_came(flows: Path, runner: Runner) -> None:
-    lines = "".join(f"- name: {name}\n  expect:\n    {text}\n" for name, (text, _, _) in RED.items())
-    path = cases(flows, f"{lines}- name: ran\n  answers: {{approve: stop}}\n  expect: {{ran: [docs]}}\n")
-    code, items = played(runner, "-n", "2")
+    path = cases(flows, ALL_WRONG)
+    code, [wrong, stopped] = played(runner)
     assert code == 1
     written = path.read_text().splitlines()
-    by_name = {item["case"]: item for item in items}
-    assert set(by_name) == {*RED, "ran"}
-    for name, (text, expected, came) in RED.items():
-        [failure] = by_name[name]["failures"]
-        assert (failure["what"], failure["expected"]) == (name, expected)
+    sections = {name for name in Expect.model_fields if name != "ran"}
+    assert {what.partition(".")[0] for what, *_ in RED} == sections
+    for failure, (what, expected, came, text) in zip(wrong["failures"], RED, strict=True):
+        assert (failure["what"], failure["expected"]) == (what, expected)
         assert came is None or failure["came"] == came, failure
-        file, line, _ = failure["place"].split(":")
+        file, line, column = failure["place"].split(":")
         assert file == "workflows/test_ship.yaml"
         assert text in written[int(line) - 1]
-        assert Path(by_name[name]["kept"], "project", "src", "a.py").is_file()
-    [failure] = by_name["ran"]["failures"]
-    assert (failure["expected"], failure["came"]) == ("docs runs", "it is skipped")
+        assert int(column) > 4
+    assert Path(wrong["kept"], "project", "src", "a.py").is_file()
+    found = [(failure["what"], failure["expected"], failure["came"]) for failure in stopped["failures"]]
+    assert found == [("steps.docs", "done", "skipped"), ("ran", "docs runs", "it is skipped")]
 
 
 def test_people_see_the_case_the_place_both_sides_the_end_of_the_log_and_the_kept_folder(
@@ -158,6 +182,7 @@ def test_people_see_the_case_the_place_both_sides_the_end_of_the_log_and_the_kep
 
 
 def test_cases_are_chosen_by_words_by_name_and_by_what_failed_last(flows: Path, runner: Runner) -> None:
+    (flows / "ship.yaml").write_text("steps: [{id: say, command: echo hello}]")
     path = cases(
         flows,
         """
@@ -165,8 +190,9 @@ def test_cases_are_chosen_by_words_by_name_and_by_what_failed_last(flows: Path, 
         - name: bad
           expect: {status: failed}
         - name: worse
-          expect: {steps: {docs: failed}}
+          expect: {steps: {say: failed}}
         """,
+        head="workflow: ship",
     )
     listed = runner.ok("workflow", "test", "--collect-only")
     assert listed.stdout.split("\n")[:3] == [f"workflows/test_ship.yaml::{name}" for name in ("good", "bad", "worse")]

@@ -193,10 +193,10 @@ def _run(folder: Path, env: Mapping[str, str], timeout: float) -> str:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             # The first signal lets what runs finish, the second ends it.
-            for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+            for number, patience in ((signal.SIGINT, 0.5), (signal.SIGINT, 20.0), (signal.SIGKILL, None)):
                 process.send_signal(number)
                 try:
-                    process.wait(10 if number != signal.SIGKILL else None)
+                    process.wait(patience)
                     break
                 except subprocess.TimeoutExpired:
                     continue
