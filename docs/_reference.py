@@ -1,4 +1,4 @@
-"""The pages that are made from the program itself: commands, configuration, hooks, types, checks, agents.
+"""The pages that are made from the program: commands, configuration, hooks, types, checks, agents, workflow files.
 
 mkdocs calls `on_files`; nothing of this is committed, so nothing of it can be out of date.
 """
@@ -221,6 +221,131 @@ def agents() -> str:
     return "\n".join(lines)
 
 
+def workflow_file() -> str:
+    """Every key of a workflow file: type, default, meaning, and of a step's keys on which kinds it may stand."""
+    from runner.workflows import model
+
+    lines = [
+        "# Workflow file",
+        "",
+        "A YAML file in `workflows/`, `.runner/workflows/` or `$XDG_CONFIG_HOME/runner/workflows/`, or anywhere when",
+        "it is named by its path. `runner schema workflow` prints the JSON Schema for editors. A duration is `90`,",
+        "`90s`, `15m`, `1h30m`, `2d`. [Concepts](../concepts/workflows.md), [how-to](../how-to/workflows.md).",
+        "",
+        "## The file",
+        "",
+        *_table(model.Workflow),
+    ]
+    parts = (
+        ("params", model.Param, "`params: [{name: …}]`"),
+        ("agents", model.AgentUse, "`agents: {NAME: {…}}`; a step may say the same for itself"),
+        ("sessions", model.Session, "`sessions: [{name: …}]`"),
+        ("on_error", model.OnError, "`on_error: continue`, or `on_error: {…}`"),
+        ("on_error.retry", model.Retry, ""),
+        ("repairable", model.Repairable, "`repairable: true`, or `repairable: {…}`, of the file or of a step"),
+        ("budget", model.Budget, "`budget: {…}` of the file or of a step"),
+        ("engine", model.Engine, "`engine: {type: …}`; what else stands there is the engine's own"),
+        ("insert", model.Insert, "`insert: [{after: STEP, steps: […]}]`, beside `extends`"),
+    )
+    for name, part, about in parts:
+        lines += [f"### {name}", "", *([about, ""] if about else []), *_table(part)]
+    lines += ["## Steps", "", "One key says what a step does:", "", "| key | kind | |", "|---|---|---|"]
+    fields = model.Step.model_fields
+    for key, kind in model.KINDS.items():
+        lines.append(f"| `{key}` | {kind} | {_cell(fields[key].description or '')} |")
+    lines += ["", "`loop` stands beside `steps`. All keys, and the kinds of steps on which they may stand:", ""]
+    lines += [*_table(model.Step, _kinds_with)]
+    for name, part in (("loop", model.Loop), ("preflight", model.Preflight), ("worktree", model.Worktree)):
+        lines += [f"### {name}", "", *_table(part)]
+    return "\n".join(lines)
+
+
+def _kinds_with(name: str) -> str:
+    from runner.workflows import model
+
+    if name in model.KINDS:
+        return model.KINDS[name]
+    kinds = [kind for kind, names in model._OF_KIND.items() if name in names]
+    return "all" if name in model._COMMON else ", ".join(kinds)
+
+
+def _table(part: Any, kinds: Callable[[str], str] | None = None) -> Iterator[str]:
+    from runner.workflows.schema import spellings
+
+    more = ("steps |", "---|") if kinds is not None else ("", "")
+    yield f"| key | type | default | meaning | {more[0]}".rstrip()
+    yield f"|---|---|---|---|{more[1]}"
+    for name, field in part.model_fields.items():
+        names = spellings(part, name) if issubclass(part, _strict()) else (name,)
+        shown = ", ".join(f"`{one}`" for one in names)
+        default = "needed" if field.is_required() else _default(field.get_default(call_default_factory=True))
+        cells = [shown, _form(field), default, _cell(field.description or "")]
+        yield f"| {' | '.join([*cells, *([kinds(name)] if kinds is not None else [])])} |"
+    yield ""
+
+
+def _strict() -> Any:
+    from runner.workflows.model import Model
+
+    return Model
+
+
+def _default(value: Any) -> str:
+    from pydantic import BaseModel
+
+    if value in (None, (), {}, "") or isinstance(value, BaseModel):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _form(field: Any) -> str:
+    """What may stand there, in words."""
+    text = str(field.annotation)
+    if "_seconds" in text or "_seconds" in str(field.metadata):
+        return "duration"
+    if "_tokens" in text:
+        return "number: 200k, 2M"
+    if "function _text" in text and not text.startswith("dict"):
+        return "text"
+    if text == "float | None" or "Gt(gt=0)])]]" in text:
+        return "number"
+    if "_listed" in str(field.metadata):
+        return "glob, or list"
+    if "_on_error" in str(field.metadata):
+        return "word or mapping"
+    if "PATTERNS" in text or "fan-out" in text or "fan-out" in str(field.metadata):
+        return "pattern"
+    many = re.match(r"tuple\[runner\.workflows\.model\.(\w+)", text)
+    if many is not None:
+        return "list of steps" if many[1] == "Step" else "list of mappings"
+    if re.search(r"runner\.workflows\.model\.\w+", text) and not text.startswith("dict"):
+        return "true or mapping" if "bool" in text else "mapping"
+    if text == "tuple[typing.Any, ...]":
+        return "list of checks"
+    return "glob, or list" if text.startswith("str | tuple") else _type(field.annotation)
+
+
+def authoring() -> str:
+    """Every code of the advice on workflows, with its whole explanation."""
+    from runner.workflows.authoring import CHECKS, explain
+
+    lines = [
+        "# Mistakes in workflows",
+        "",
+        "What `runner workflow validate` says besides plain errors: such a workflow can run, and its author will",
+        "wish to have known. Each has a code, a place and what to do; `--strict` makes them errors, and",
+        "`run --dry-run` tells them, too.",
+        "",
+        "| code | |",
+        "|---|---|",
+        *(f"| [{code}](#{code}) | {_cell(meaning)} |" for code, meaning in CHECKS.items()),
+        "",
+    ]
+    for code in CHECKS:
+        lines += [f"## {code}", "", explain(code), ""]
+    return "\n".join(lines)
+
+
 def _module(plugin: str) -> Any:
     import importlib
 
@@ -260,5 +385,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "types": types,
     "checks": checks,
     "agents": agents,
+    "workflow-file": workflow_file,
+    "authoring": authoring,
 }
 """Name of the page below `reference/` → what makes it."""

@@ -77,6 +77,31 @@ def test_every_setting_has_its_line_and_most_a_meaning() -> None:
         assert f"| `{key}` |" in page
 
 
+def test_every_key_of_a_workflow_is_in_the_reference_with_a_meaning() -> None:
+    import _reference
+
+    from runner.workflows import model
+
+    page = _reference.PAGES["workflow-file"]()
+    for part in (model.Workflow, model.Step, model.Loop, model.AgentUse, model.Param, model.Preflight, model.Worktree):
+        for name, field in part.model_fields.items():
+            assert field.description, f"{part.__name__}.{name}"
+            assert f"`{name.rstrip('_')}`" in page
+    [row] = [line for line in page.splitlines() if line.startswith("| `capture` |")]
+    assert row.endswith("| agent, shell, script, task, gate |")
+    assert "| `needs`, `dependsOn`, `depends_on` | list |" in page
+
+
+def test_every_advice_on_workflows_is_in_the_reference() -> None:
+    import _reference
+
+    from runner.workflows.authoring import CHECKS, explain
+
+    page = _reference.PAGES["authoring"]()
+    for code in CHECKS:
+        assert f"\n## {code}\n\n{explain(code)}\n" in page
+
+
 @pytest.mark.parametrize("name", ["types", "checks", "agents"])
 def test_what_ships_is_in_the_reference(name: str) -> None:
     import _reference

@@ -26,7 +26,7 @@ name: ship
 params: [{name: what, required: true}]
 steps:
   - {id: implement, agent: script, prompt: "[[append: out.txt <<{{what}}]] [[say: written]]"}
-  - {id: test, command: test -s out.txt}
+  - {id: show, command: cat out.txt}
 """
 SHIP_TESTS = """\
 workflow: ship

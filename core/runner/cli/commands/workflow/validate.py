@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,4 +66,8 @@ def _of(inv: Invocation, name: str) -> list[dict[str, Any]]:
 
 
 def _item(name: str, place: str, message: str, hint: str, code: str, *, warning: bool) -> dict[str, Any]:
+    if not place and (
+        told := re.match(r"(\S.*?:\d+(?::\d+)?): ", message)
+    ):  # an error of reading names its place itself
+        place, message = told[1], message[told.end() :]
     return {"workflow": name, "place": place, "code": code, "message": message, "hint": hint, "warning": warning}
