@@ -1,4 +1,4 @@
-"""A run that is killed at any write of its journal goes on to the same end: nothing is lost, no effect happens twice."""
+"""A run that is killed at any write of its journal goes on to the same end: nothing lost, no effect twice."""
 
 from __future__ import annotations
 

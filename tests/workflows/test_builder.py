@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ConfigError
-from runner.workflows.load import load
 from runner.workflows.builder import workflow
+from runner.workflows.load import load
 from runner.workflows.plan import plan
 
 

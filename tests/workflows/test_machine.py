@@ -260,7 +260,7 @@ def test_for_each_over_a_glob_and_over_items() -> None:
     )
     machine, order = play(root, outcomes)
     assert order == ["l*", "l[b.md]/a", "l[a.md]/a"]
-    assert [one["a"]["output"] for one in machine.root.inside.items["l"].rounds] == ["b.md 1", "a.md 2"]  # type: ignore[union-attr]
+    assert [one["a"]["output"] for one in machine.root.inside.items["l"].rounds] == ["b.md 0", "a.md 1"]  # type: ignore[union-attr]
     root = Node(
         "w",
         "workflow",

@@ -144,7 +144,9 @@ EDITS = {
     "the check's script": "[[write: check.sh <<exit 0]]",
     "a conftest.py": "[[write: conftest.py <<def pytest_collection_modifyitems(items): items.clear()]]",
     "sitecustomize.py": "[[write: sitecustomize.py <<import os; os._exit(0)]]",
-    "the hooks of git": "[[run: printf '#!/bin/sh\\nexit 0\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit]]",
+    "the hooks of git": (
+        "[[run: printf '#!/bin/sh\\nexit 0\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit]]"
+    ),
 }
 
 
@@ -278,7 +280,8 @@ steps:
 
 
 def test_a_named_session_is_one_for_the_run_with_one_writer_at_a_time(repo: Flows) -> None:
-    step = '{id: ID, agent: script, session: desk, expects: answer, prompt: "[[run: echo + >> log; sleep 0.2; echo - >> log]] [[say: x]]"}'
+    prompt = "[[run: echo + >> log; sleep 0.2; echo - >> log]] [[say: x]]"
+    step = f'{{id: ID, agent: script, session: desk, expects: answer, prompt: "{prompt}"}}'
     steps = ", ".join(step.replace("ID", f"s{n}") for n in range(3))
     ran = repo.run(f"pattern: dag\nmax_concurrency: 3\nsteps: [{steps}]")
     assert ran.status == "done", ran.result["summary"]
@@ -290,7 +293,11 @@ def test_a_session_can_be_given_from_outside(repo: Flows) -> None:
     first = repo.run('steps: [{id: a, agent: script, expects: answer, prompt: "[[remember: green]] [[say: x]]"}]')
     session = (first.attempts[0].result or {})["session"]
     ran = repo.run(
-        'steps: [{id: sh, command: "true"}, {id: b, agent: script, session: resume, expects: answer, prompt: "[[recall]]"}]',
+        """
+steps:
+  - {id: sh, command: "true"}
+  - {id: b, agent: script, session: resume, expects: answer, prompt: "[[recall]]"}
+""",
         _session=session,
     )
     assert "green" in ran.outputs["b"]

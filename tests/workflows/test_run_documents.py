@@ -1,13 +1,13 @@
-"""Files as two other orchestrators have them: unchanged, they load, plan and run, with scripted agents in their places."""
+"""Files as two other orchestrators have them: unchanged, they load, plan and run, with scripted agents."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Runner
+from tests.workflows.flows import git
 
 AGENTS = "agents:\n  claude: {extends: script}\n  codex: {extends: script}\n"
 
@@ -146,7 +146,8 @@ def team(project: Path) -> Path:
     (project / "workflows/change.yaml").write_text(CHANGE)
     (project / "workflows/implement-one.yaml").write_text(IMPLEMENT)
     (project / "workflows/team.yaml").write_text(TEAM)
-    os.system(f"git -C {project} init -q -b main && git -C {project} add -A && git -C {project} commit -qm x")
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "x"]):
+        git(project, *words)
     return project
 
 

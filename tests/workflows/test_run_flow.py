@@ -472,3 +472,21 @@ steps:
     )
     assert ran.status == "done", ran.result["summary"]
     assert ran.outputs["inside"] == "topic"
+
+
+def test_items_of_any_kind_are_iterations_of_their_own(flows: Flows) -> None:
+    items = ["a", "a", "../../../../up", "x]/a[y", "new\\nline", "l" * 300, "%"]
+    listed = ", ".join(f'"{item}"' for item in items)
+    ran = flows.run(f"""
+steps:
+  - id: each
+    loop: {{over: [{listed}], as: v}}
+    steps: [{{id: a, command: "printf '%s|' '{{{{v}}}}' >> log"}}]
+""")
+    assert ran.status == "done", ran.result["summary"]
+    assert (flows.root / "log").read_text() == "|".join([*items[:4], "new\nline", *items[5:], ""])
+    paths = [attempt.step for attempt in ran.attempts]
+    assert len(set(paths)) == len(items)
+    assert paths[:4] == ["each[a]/a", "each[a#2]/a", "each[%2e%2e/%2e%2e/%2e%2e/%2e%2e/up]/a", "each[x%5d/a%5by]/a"]
+    kept, again = flows.preview(ran)
+    assert (len(kept), again) == (len(items), {})

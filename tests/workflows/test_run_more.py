@@ -44,7 +44,9 @@ steps:
     agent: script
     retries: 1
     retry_from: clean
-    prompt: "[[on-attempt 1: [[write: half.txt <<x]] [[exit: 7]] ]] [[on-attempt 2: [[run: cat first.txt; test ! -e half.txt || exit 1]] [[write: whole.txt <<y]] ]]"
+    prompt: |
+      [[on-attempt 1: [[write: half.txt <<x]] [[exit: 7]] ]]
+      [[on-attempt 2: [[run: cat first.txt]] [[write: whole.txt <<y]] ]]
   - {id: after, command: "cat first.txt whole.txt; test ! -e half.txt"}
 """
     )
@@ -131,7 +133,16 @@ steps:
 """
     [error] = errors(flows, two)
     assert "step 'c': 'a' and 'b' have a session each" in error
-    assert errors(flows, two.replace("agent: script, expects: answer, prompt: x}\n  - {id: c", "agent: claude, expects: answer, prompt: x}\n  - {id: c")) == []
+    assert (
+        errors(
+            flows,
+            two.replace(
+                "agent: script, expects: answer, prompt: x}\n  - {id: c",
+                "agent: claude, expects: answer, prompt: x}\n  - {id: c",
+            ),
+        )
+        == []
+    )
     [error] = errors(flows, "steps: [{id: a, agent: script, session: inherit, prompt: x}]")
     assert "nothing calls this workflow" in error
     told = warnings(flows, "steps: [{id: a, agent: script, session: resume, prompt: x}]")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from runner.app import App
-
 from runner.errors import UsageError
 from tests.conftest import Runner
 from tests.workflows.flows import Flows, lines
@@ -55,9 +54,15 @@ def test_of_two_gates_each_is_answered_by_name(flows: Flows) -> None:
         flows.resolve(ran, answer="x", step="c")
 
 
+DEADLINE = """
+steps:
+  - {id: a, gate: A?, options: [x, y], deadline: TIME, default: y}
+  - {id: b, command: "echo {{steps.a.answer}}"}
+"""
+
+
 def test_a_gate_whose_deadline_is_over_takes_its_default(flows: Flows) -> None:
-    text = "steps: [{id: a, gate: A?, options: [x, y], deadline: 0.2, default: y}, {id: b, command: 'echo {{steps.a.answer}}'}]"
-    ran = flows.run(text)
+    ran = flows.run(DEADLINE.replace("TIME", "0.2"))
     assert ran.status == "needs_human"
     time.sleep(0.3)
     more = flows.resume(ran)
@@ -139,9 +144,7 @@ steps:
 
 def test_a_queued_runs_gate_takes_its_default_when_its_time_is_over(project: Path, runner: Runner) -> None:
     (project / "workflows").mkdir()
-    (project / "workflows/flow.yaml").write_text(
-        "steps: [{id: a, gate: A?, options: [x, y], deadline: 1, default: y}, {id: b, command: 'echo {{steps.a.answer}}'}]"
-    )
+    (project / "workflows/flow.yaml").write_text(DEADLINE.replace("TIME", "1"))
     run = runner.ok("workflow", "run", "flow", "--queue").stdout.strip()
     assert runner("work", "--drain").code == 3
     assert runner.ok("show", run, "--format", "json").json["status"] == "needs_human"

@@ -113,7 +113,7 @@ def test_a_run_that_is_killed_while_it_waits_finds_the_task_again(pair: Pair) ->
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    [item] = [one for one in pair.call("runs", "--format", "json").items]
+    [item] = pair.call("runs", "--format", "json").items
     ended = pair.call("workflow", "resume", item["run"], "--format", "json")
     assert json.loads(ended.stdout)["status"] == "done", ended.stderr
     assert (pair.tmp / "tally").read_text() == "once\n"

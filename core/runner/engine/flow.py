@@ -389,10 +389,16 @@ class Flow:
             self._folder.close()
             self._folder = None
 
+    def asks(self, effect: Effect, question: str) -> None:
+        """A step waits: what a person is asked."""
+        self.told.setdefault(effect.address, {})["question"] = question
+
     def saw(self, item: Item) -> dict[str, Any]:
         """A step has another state → what people are told of it."""
         told = self.told.setdefault(item.path, {})
         told |= {"id": item.node.id, "path": item.path, "kind": item.node.kind, "status": item.state}
+        if item.keys:
+            told["total"] = len(item.keys)
         if item.state in ENDED:
             summary = item.result.values.get("summary") or item.reason
             told |= {"outcome": item.result.outcome if item.state != "skipped" else None, "summary": summary}

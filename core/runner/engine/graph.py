@@ -65,6 +65,9 @@ class Lone:
         """What the machine is told."""
         return Result(end.outcome, end.tried.result.output, stamp=end.tried.n)
 
+    def asks(self, effect: Effect, question: str) -> None:
+        """The settlement tells what is asked."""
+
     def saw(self, item: Item) -> dict[str, Any]:
         """Nobody watches the one step apart from its task."""
         return {}

@@ -186,6 +186,8 @@ class Run:
                 continue
             wait = graph.waits(effect)
             if wait is not None:
+                if wait.question:
+                    graph.asks(effect, wait.question)
                 machine.wait(effect)
                 if wait.question:
                     self._waiting.append((effect, wait))
@@ -282,8 +284,10 @@ class Run:
             FinishAttempt(fence=fence, step=job.assignment.step.id, n=end.tried.n, outcome=end.outcome, result=body)
         )
         if end.waits:
+            wait = end.wait()
+            graph.asks(job.effect, wait.question)
             graph.machine.wait(job.effect)
-            self._waiting.append((job.effect, end.wait()))
+            self._waiting.append((job.effect, wait))
         else:
             graph.machine.answer(job.effect, result)
 

@@ -9,9 +9,11 @@ met; it is done when all its children are.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from runner.templates import Scope, TemplateError, render
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from runner.workflows.nodes import Node
 
 State = Literal["pending", "running", "waiting", "done", "failed", "skipped", "not_run", "cancelled"]
+_SIGNS: Final = re.compile(r"[\x00-\x1f\x7f\[\]%]")
+"""What would be no part of an address, or of a path."""
+_ASKS: Final = re.compile(r"\b(always|failure)\s*\(")
+"""A condition that is for the case that a need failed."""
+_LONGEST: Final = 160
+"""Bytes of an item that an address repeats; a name in a path may have 255."""
 ENDED: frozenset[str] = frozenset(("done", "failed", "skipped", "not_run", "cancelled"))
 
 
@@ -70,6 +78,8 @@ class Item:
     round: int = 0
     rounds: list[Any] = field(default_factory=list)
     items: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Of a loop over `items`: what each is called in addresses."""
     reason: str = ""
     stamp: int = 0
     """The newest stamp of what it came to and of what it needs."""
@@ -254,7 +264,10 @@ class Machine:
         try:
             wanted, asked = self._when(item, met)
         except TemplateError as error:
-            self._fail(item, f"when: {error}")
+            if met or _ASKS.search(item.node.when or ""):
+                self._fail(item, f"when: {error}")
+            else:  # what did not run has no result to be asked about
+                self._end(item, "not_run", "a need failed")
             return
         if item.frame.broken or (self.stopping and not asked) or not (met or asked):
             self._end(item, "not_run", "a need failed" if not met else "the run was ending")
@@ -366,7 +379,9 @@ class Machine:
             self._fail(item, result.output)
             return
         item.items = tuple(str(one) for one in result.values.get("items", ()))
+        item.keys = keys_of(item.items)
         self._set(item, "running")
+        self.changed.append(item)
         if not item.items and item.node.iterations.require_matches:
             self._fail(item, f"nothing matches '{item.node.iterations.over}'")
             return
@@ -385,8 +400,8 @@ class Machine:
             return
         names: dict[str, Any] = {}
         if loop.over is not None:
-            key = item.items[item.round]
-            names[loop.name] = key
+            key = item.keys[item.round]
+            names[loop.name] = item.items[item.round]
         else:
             key = str(item.round + 1)
         if loop.index:
@@ -522,6 +537,21 @@ class Machine:
         if item.state != state:
             item.state = state
             self.changed.append(item)
+
+
+def keys_of(items: tuple[str, ...]) -> tuple[str, ...]:
+    """What the items of a loop are called in addresses: themselves, as far as that is a path; none twice."""
+    seen: dict[str, int] = {}
+    found = []
+    for item in items:
+        key = _SIGNS.sub(lambda sign: f"%{ord(sign[0]):02x}", item)
+        key = "/".join("%2e" * len(part) if part in (".", "..") else part for part in key.split("/"))
+        if len(key.encode("utf-8", "surrogatepass")) > _LONGEST:
+            digest = hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+            key = f"{key[: _LONGEST // 4]}~{digest}"
+        seen[key] = seen.get(key, 0) + 1
+        found.append(key if seen[key] == 1 else f"{key}#{seen[key]}")
+    return tuple(found)
 
 
 class Captures(Scope):
