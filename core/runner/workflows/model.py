@@ -285,7 +285,9 @@ class Step(Model):
         description="the folder it runs in, below that of the run",
     )
     capture: Variable | None = Field(None, description="a name for its output, for the steps after it")
-    capture_stderr: bool = Field(False, description="whether standard error belongs to the output")
+    capture_stderr: bool = Field(
+        False, description="keep standard error as `steps.X.stderr`, and after a failure in the capture"
+    )
     capture_format: Literal["text", "json"] = Field(
         "text", description="`json`: the output must be JSON, and can be looked into"
     )

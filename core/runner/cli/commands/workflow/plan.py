@@ -58,7 +58,9 @@ def _one(inv: Invocation, name: str) -> dict[str, Any]:
 
 def print_plan(inv: Invocation, planned: Mapping[str, Any]) -> None:
     steps = {step["path"]: step for step in planned["steps"]}
-    inv.line(f"{planned['workflow']}: {len(steps)} steps in {len(planned['waves'])} waves")
+    count = sum(len(wave) for wave in planned["waves"])
+    waves = len(planned["waves"])
+    inv.line(f"{planned['workflow']}: {_many(count, 'step')} in {_many(waves, 'wave')}")
     rows = []
     for number, wave in enumerate(planned["waves"], 1):
         for path in wave:
@@ -67,3 +69,7 @@ def print_plan(inv: Invocation, planned: Mapping[str, Any]) -> None:
             does = " ".join(str(step.get("does", "")).split())[:60]
             rows.append((number, path, step["kind"], step.get("agent") or "", needs, does))
     inv.table(("wave", "step", "kind", "agent", "needs", "does"), rows)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
