@@ -149,7 +149,9 @@ class AgentUse(Model):
     permission: Permission | None = Field(None, description="what it may do")
     retries: Count | None = Field(None, description="tries after the first, of its steps")
     timeout: Seconds | None = Field(None, description="wall clock of one attempt of its steps")
-    interactive: bool | None = Field(None, description="a live session that gets messages, instead of one prompt")
+    interactive: bool | None = Field(
+        None, description="meant for a conversation; here it gets one prompt, with a warning"
+    )
 
 
 class Session(Model):
@@ -263,7 +265,7 @@ class Step(Model):
     model: str | None = Field(None, description="the model the agent is called with")
     mode: Literal["one_shot", "headless", "autonomous", "live", "interactive", "shell"] | None = Field(
         None,
-        description="one_shot, headless, autonomous: one prompt; live: a session with messages; interactive: a person",
+        description="one_shot, headless, autonomous: one prompt; so are live and interactive here, with a warning",
     )
     session: str | None = Field(None, description="new, resume, inherit, or the name of a session")
     permission: Permission | None = Field(None, description="what the agent may do")
