@@ -17,7 +17,8 @@ FOLDER = pathlib.Path(".upgrades")
 def pip(*words):
     done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"pip {words[0]}: {done.stderr.strip()[-500:]}")
+        print(f"pip {words[0]}: {done.stderr.strip()[-500:]}")  # on stdout: the report quotes it
+        sys.exit(1)
     return done.stdout
 
 
