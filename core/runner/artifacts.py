@@ -151,6 +151,9 @@ def collect(patterns: Iterable[str], root: Path, *, max_files: int = 1000, max_s
     `*` and `**` leave out names that start with a dot unless the glob says the dot; a folder means all
     files in it. A link is followed only while its target stays below `root`; `**` follows none.
     """
+    patterns = tuple(patterns)
+    if not patterns:
+        return Collected((), (), ())
     top = Path(os.path.realpath(root))
     files: dict[str, Found] = {}
     refused: dict[str, None] = {}

@@ -57,4 +57,10 @@ class LazyPlugin:
 
 def _call(function: Any, arguments: dict[str, Any]) -> Any:
     # A hook takes the arguments it names, in any order.
-    return function(*(arguments[name] for name in inspect.signature(function).parameters))
+    return function(*(arguments[name] for name in _parameters(function)))
+
+
+@functools.lru_cache(maxsize=512)
+def _parameters(function: Any) -> tuple[str, ...]:
+    """The names that a function takes; looking at it again for every step costs as much as a small hook."""
+    return tuple(inspect.signature(function).parameters)

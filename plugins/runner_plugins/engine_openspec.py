@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,6 +82,8 @@ def _nodes(root: Node) -> Iterator[Node]:
 
 def _once(words: list[str]) -> Any:
     """The answer of the program where there is no step that it would be part of."""
+    import subprocess  # here: 9 ms, and most commands only ask for the checks
+
     program = shutil.which("openspec")
     if program is None:
         raise UsageError("the program 'openspec' is not on PATH")
@@ -209,7 +210,7 @@ class _Refused(UsageError):
 
 def _change(context: Context) -> str | None:
     """The change that the workflow is about; None when it has another engine or none."""
-    flow = context.workflow
+    flow = getattr(context, "workflow", None)  # a handler may be asked outside of any workflow
     engine: Mapping[str, Any] = (flow or {}).get("engine") or {}
     if flow is None or engine.get("type") != TYPE:
         return None

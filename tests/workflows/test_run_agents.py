@@ -301,17 +301,3 @@ steps:
         _session=session,
     )
     assert "green" in ran.outputs["b"]
-
-
-def test_two_sessions_equally_near_are_refused(repo: Flows) -> None:
-    ran = repo.run(
-        """
-pattern: dag
-steps:
-  - {id: a, agent: script, expects: answer, prompt: "[[say: x]]"}
-  - {id: b, agent: script, expects: answer, prompt: "[[say: x]]"}
-  - {id: c, agent: script, session: resume, expects: answer, prompt: "[[say: x]]", needs: [a, b]}
-"""
-    )
-    assert ran.status == "failed"
-    assert "which session is meant" in ran.summary("c")

@@ -235,6 +235,7 @@ def test_validate_tells_everything_with_places_and_codes(runner: Runner, flow: P
 def test_new_writes_a_workflow_that_is_valid_and_overwrites_nothing(runner: Runner, project: Path) -> None:
     runner.ok("workflow", "new", "mine", "--agent", "script")
     runner.ok("workflow", "validate", "mine")
+    runner.ok("workflow", "test")
     assert runner("workflow", "new", "mine").code == 2
     assert runner("workflow", "new", "../mine").code == 2
     listed = runner.ok("workflow", "list", "--format", "json").items

@@ -55,18 +55,17 @@ def close_lone(held: Held, end: LeafEnd) -> Close:
 def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], last: Tried | None) -> Close:
     """The end of a workflow, or of what could be done of it: its steps, what is asked, what it cost."""
     machine = flow.machine
-    rows = held.app.store.queue.attempts(held.task.id)
-    counts = Counter(row.step for row in rows)
     for item in machine.all():
         if item.path not in flow.told:
             flow.saw(item)
-    steps = [{**told, "attempts": counts[told["path"]]} for told in flow.told.values() if told.get("path")]
+    steps = [{"attempts": 0, **told} for told in flow.told.values() if told.get("path")]
     root = machine.root
     places = {path: place for place, path in enumerate(flow.told)}
     asked = sorted(waiting, key=lambda one: places.get(one[0].address, 0))
     body: dict[str, Any] = {
         "workflow": flow.loaded.source.workflow.name,
         "steps": steps,
+        "steps_left_out": flow.left_out,
         "waiting": [_waiting(effect, wait) for effect, wait in asked],
         "unknown": flow.unknown,
         "warnings": flow.warnings,
@@ -77,7 +76,7 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
     if machine.over or machine.stopping or not waiting:
         failed = [told for told in steps if told.get("status") == "failed" and told["kind"] not in CONTAINERS]
         ok = machine.over and root.state == "done"
-        body["summary"] = _done(steps) if ok else _why(failed, root.reason)
+        body["summary"] = _done(steps, flow.left_out) if ok else _why(failed, root.reason)
         return Close("ok" if ok else "check_failed", body, last)
     effect, wait = _first(asked)
     body["summary"] = f"{effect.address}: {wait.question}"
@@ -115,9 +114,10 @@ def _choices(wait: Wait) -> str:
     return f" ({', '.join(wait.options)})" if wait.options else ""
 
 
-def _done(steps: Sequence[Mapping[str, Any]]) -> str:
+def _done(steps: Sequence[Mapping[str, Any]], left_out: int) -> str:
     """`12 steps done, 2 skipped`"""
     counts = Counter(str(told.get("status")) for told in steps if told["kind"] not in CONTAINERS)
+    counts["done"] += left_out
     done = f"{counts['done']} step{'' if counts['done'] == 1 else 's'} done"
     others = [f"{count} {status.replace('_', ' ')}" for status, count in counts.items() if status != "done"]
     return ", ".join([done, *others])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _HOW = ("new", "resume", "inherit")
 """What `session` can say besides a name."""
+_MOST = 5000
+"""Steps that the result of a run lists, as far as it can choose."""
 
 
 class Flow:
@@ -68,6 +71,9 @@ class Flow:
         self.unknown: list[dict[str, Any]] = []
         self.told: dict[str, dict[str, Any]] = {}
         """What people are told of each step, by its path."""
+        self.left_out = 0
+        """Finished iterations' steps that `told` has no more."""
+        self._droppable: deque[str] = deque()
         self.reasons: dict[str, str] = {}
         """Why what has no result that holds runs."""
         self._leaves: dict[str, Leaf] = {}
@@ -136,9 +142,9 @@ class Flow:
         return Result(given.get("outcome", "ok"), given.get("output", ""), dict(given.get("values") or {}))
 
     def _digests(self, effect: Effect, leaf: Leaf | None, glob: str) -> tuple[str, str]:
-        definition = definition_digest(effect)
         if leaf is None:
-            return definition, digest_of(["expand", glob])
+            return definition_digest(effect), digest_of(["expand", glob])
+        definition = leaf.definition
         agent = self._held.app.agents.get(str(leaf.step.payload.get("agent")))
         if agent is None or leaf.step.type != "agent_run":
             return definition, leaf.digest
@@ -153,7 +159,7 @@ class Flow:
                 self._held.task.id,
                 self._builtins,
                 agent=config.defaults.agent,
-                dependence=_agent_of_needs(self.machine.item(effect)),
+                dependence=lambda: _agent_of_needs(self.machine.item(effect)),
             ).leaf()
         return found
 
@@ -344,8 +350,8 @@ class Flow:
     def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
         """What the machine is told."""
         made = result_of(end.tried.n, end.outcome, body)
-        self._note(effect, made, body)
-        leaf = self._leaves.get(effect.address)
+        self._note(effect, made, body, end.tried.context.attempt)
+        leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self.sessions.give(leaf.session, self._agent(leaf))
             self._name_session(leaf, made)
@@ -360,20 +366,24 @@ class Flow:
     def _keep(self, effect: Effect, known: Result) -> None:
         """A result of before that holds: it is told like one of now."""
         row = self.journal.attempts(effect.address)[-1]
-        self._note(effect, known, row.result or {}, kept=(row.ended_at or row.started_at) - row.started_at)
-        leaf = self._leaves.get(effect.address)
+        took = (row.ended_at or row.started_at) - row.started_at
+        self._note(effect, known, row.result or {}, row.number, kept=took)
+        leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self._name_session(leaf, known)
 
-    def _note(self, effect: Effect, result: Result, body: Mapping[str, Any], *, kept: float | None = None) -> None:
+    def _note(
+        self, effect: Effect, result: Result, body: Mapping[str, Any], attempts: int, *, kept: float | None = None
+    ) -> None:
         """What people are told of a step besides its state; `kept`: how long it took when it ran, before."""
         if effect.kind != "run":
             return
-        took = time.monotonic() - self._started.get(effect.address, self.began) if kept is None else kept
+        took = time.monotonic() - self._started.pop(effect.address, self.began) if kept is None else kept
         told = self.told.setdefault(effect.address, {})
         told.update(
             output=str(body.get("output") or "")[:500],
             duration_s=round(took, 3),
+            attempts=attempts,
             usage=body.get("usage"),
             kept=kept is not None,
         )
@@ -402,9 +412,18 @@ class Flow:
         if item.state in ENDED:
             summary = item.result.values.get("summary") or item.reason
             told |= {"outcome": item.result.outcome if item.state != "skipped" else None, "summary": summary}
+            if item.state == "done" and "[" in item.path and not item.node.is_container:
+                self._forget(item.path)
         if self._folder is not None and item.path:
             self._folder.event(told)
         return told
+
+    def _forget(self, path: str) -> None:
+        """Of a very long loop the settled result tells the last iterations; the journal and the events have all."""
+        self._droppable.append(path)
+        while len(self.told) > _MOST and self._droppable:
+            del self.told[self._droppable.popleft()]
+            self.left_out += 1
 
 
 def _failed(sentence: str) -> Result:
@@ -413,12 +432,15 @@ def _failed(sentence: str) -> Result:
 
 def _agent_of_needs(item: Item) -> str | None:
     """The agent of the nearest agent step that the item needs."""
-    level = [item.frame.items[need] for need in item.node.needs]
+    items, seen = item.frame.items, set[str]()
+    level = item.node.needs
     while level:
-        for one in level:
-            if one.node.kind == "agent":
-                return str(one.node.definition.get("cli") or one.node.definition.get("agent") or "") or None
-        level = [one.frame.items[need] for one in level for need in one.node.needs]
+        for need in level:
+            one = items[need].node
+            if one.kind == "agent":
+                return str(one.definition.get("cli") or one.definition.get("agent") or "") or None
+        seen.update(level)
+        level = tuple(dict.fromkeys(n for need in level for n in items[need].node.needs if n not in seen))
     return None
 
 

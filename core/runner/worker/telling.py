@@ -53,14 +53,14 @@ class Teller:
     def __init__(self, on_event: Callable[..., Any], talk: Callable[[str], None]) -> None:
         self._on_event = on_event
         self._talk = talk
-        self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Event] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
     def tell(self, events: Sequence[Event]) -> None:
         """Have them told soon."""
-        for event in events:
-            self._queue.put(event)
+        if events:
+            self._queue.put(events)
 
     def close(self, timeout: float = 35.0) -> None:
         """Tell what is left, for at most `timeout` seconds."""
@@ -68,8 +68,9 @@ class Teller:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (event := self._queue.get()) is not None:
-            try:
-                self._on_event(event=event)
-            except Exception as error:
-                self._talk(f"on_event: {type(error).__name__}: {error}")
+        while (events := self._queue.get()) is not None:
+            for event in events:
+                try:
+                    self._on_event(event=event)
+                except Exception as error:
+                    self._talk(f"on_event: {type(error).__name__}: {error}")

@@ -197,6 +197,8 @@ class Work:
             self._came_to[ended.task.id] = ended.status or "lost"
         self._tell(ended)
         self._writer.look()
+        if self._mode == "once":
+            self._writer.idle.set()  # the main thread waits for just this: there is nothing more to look for
 
     def _failed(self, error: BaseException) -> None:
         self._error = self._error or error

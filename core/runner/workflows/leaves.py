@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.model import Check, Policy, Step
 from runner.templates import TemplateError, compile_command, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.model import Expects
     from runner.workflows.machine import Effect
@@ -50,7 +50,7 @@ class Leaf:
 
 
 class Filling:
-    """Fills in one effect's definition. `agent` is the default one, `dependence` the agent of the nearest need."""
+    """Fills in one effect's definition. `agent` is the default one, `dependence` tells that of the nearest need."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Filling:
         builtins: Mapping[str, Any],
         *,
         agent: str = "claude",
-        dependence: str | None = None,
+        dependence: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.effect = effect
         self.run = run
@@ -90,7 +90,7 @@ class Filling:
         session = self.text(str(self.given.get("session") or "new"))
         machine = self.text(self.given["machine"]) if self.given.get("machine") and kind != "probe" else None
         digest = digest_of(
-            [type, payload, [asdict(check) for check in checks], asdict(policy), env, workdir, session, machine]
+            [type, payload, [plain(check) for check in checks], plain(policy), env, workdir, session, machine]
         )
         return Leaf(
             step,
@@ -240,7 +240,7 @@ class Filling:
         named = self.given.get("repairer", {}).get("agent") or (rule.get("agent") if isinstance(rule, dict) else None)
         if kind == "agent":
             return most, named
-        named = named or self._dependence
+        named = named or self._dependence()
         return (most, named) if named is not None else (0, None)
 
     def _repairer(self, policy: Policy) -> Mapping[str, Any] | None:
@@ -250,6 +250,11 @@ class Filling:
 def definition_digest(effect: Effect) -> str:
     """The digest of what the file says of an effect, before anything is filled in."""
     return digest_of([effect.kind, effect.text, effect.node.kind, effect.node.definition])
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, for a digest: unlike `asdict` it copies nothing."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def digest_of(value: Any) -> str:
