@@ -250,3 +250,20 @@ def test_a_night_leaves_a_branch_for_each_task_and_nothing_on_main(team: Team, q
     assert team.git("log", "--format=%s", "main").splitlines() == ["backlog", "start"]
     assert "overnight/2-bad | Half done" in (team.plays / "report.prompt").read_text()
     assert team.git("symbolic-ref", "--short", "HEAD") == "main"
+
+
+@pytest.mark.parametrize("team", ["release"], indirect=True)
+def test_nobody_answers_until_the_deadline_and_nothing_is_released(team: Team) -> None:
+    fast = "name: fast\nextends: release.yaml\noverride: {approve: {deadline: 1s}}\n"
+    laid_out(team.root, "release", {"CHANGELOG.md": "# Changes\n", "workflows/fast.yaml": fast})
+    team.git("add", "-A")
+    team.git("commit", "-q", "-m", "News")
+    team.play(changelog="printf '\\n## 1.0.0\\n\\n- News.\\n' >> CHANGELOG.md")
+    code, ran = team.run("run", "fast", "--param", "version=1.0.0")
+    assert (code, ran["status"]) == (3, "needs_human"), ran["summary"]
+    time.sleep(1)
+    code, ran = team.run("resume", ran["run"])
+    assert (code, ran["status"]) == (0, "done"), ran["summary"]
+    assert team.git("tag") == ""
+    assert team.git("status", "--porcelain") == ""
+    assert team.git("log", "-1", "--format=%s") == "News"

@@ -484,7 +484,7 @@ class Workflow(Model):
     )
     budget: Budget | None = Field(None, description="what the run may spend")
     on_error: Annotated[OnError, BeforeValidator(_on_error)] = Field(
-        OnError(), description="what a failing step means for the run; a word is its `strategy`"
+        OnError.model_validate({}), description="what a failing step means for the run; a word is its `strategy`"
     )
     repairable: bool | Repairable | None = Field(None, description="as in a step, for all steps that say nothing")
     shell: Literal["sh", "bash"] = Field("sh", description="what runs commands")

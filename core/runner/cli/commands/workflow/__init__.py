@@ -17,7 +17,7 @@ from runner.cli.commands.workflow.validate import validate
 @click.group(
     epilog=(
         "Examples:\n\n\b\n"
-        "  runner workflow new ship\n"
+        "  runner workflow new deploy\n"
         "  runner workflow validate ship\n"
         "  runner workflow run ship --param what=everything\n"
         "  runner workflow test\n"

@@ -48,7 +48,7 @@ cases:
 """
 
 
-@click.command(epilog="Example:\n\n\b\n  runner workflow new ship\n")
+@click.command(epilog="Example:\n\n\b\n  runner workflow new deploy\n")
 @click.argument("name")
 @click.option("--agent", metavar="A", help="The agent of its first step (default: the configured one).")
 @click.pass_obj
