@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.templates import render
-from runner.workflows.machine import Effect, Machine, Result
+from runner.workflows.items import Effect, Result
+from runner.workflows.machine import Machine
 from runner.workflows.nodes import Iterations, Node
 from tests.workflows.reference import Interpreter
 

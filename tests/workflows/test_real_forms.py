@@ -10,8 +10,9 @@ import pytest
 
 from runner.errors import ConfigError
 from runner.workflows.check import check
+from runner.workflows.items import Result
 from runner.workflows.load import Loaded, Source, load, parse, read
-from runner.workflows.machine import Machine, Result
+from runner.workflows.machine import Machine
 from runner.workflows.nodes import Node
 from runner.workflows.plan import plan
 from runner_plugins.dialect_relay import load_workflow

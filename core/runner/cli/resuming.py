@@ -53,7 +53,8 @@ def plan_resume(
     payload["_again"] = [*marks, Again(task.attempt, tuple(paths), failed=True).to_json()]
     seen = preview(app, task, payload)
     if seen.exhausted:
-        payload["_again"] = [*marks, Again(task.attempt, (*paths, *seen.exhausted), failed=True).to_json()]
+        # Nothing that was done in it is undone: it gets as many iterations again.
+        payload["_rounds"] = {**payload.get("_rounds", {}), **seen.exhausted}
         seen = preview(app, task, payload)
     return Resumption(payload, seen, loaded)
 

@@ -48,7 +48,7 @@ def print_run(inv: Invocation, task: Task) -> None:
         inv.talk(f"cost: ${usage['cost_usd']:.2f}, {usage.get('tokens', 0)} tokens")
     if task.status == NEEDS_HUMAN:
         options: list[str] = next((one["options"] for one in result.get("waiting") or () if one["options"]), [])
-        answer = f"--answer {options[0]}" if options else "done | failed | pending"
+        answer = f"--answer {'|'.join(options)}" if options else "done | failed | pending"
         inv.talk(f"decide: runner resolve {task.id} {answer}; then: runner workflow resume {task.id}")
     elif task.status != DONE:
         inv.talk(f"go on: runner workflow resume {task.id}; why: runner why {task.id}")

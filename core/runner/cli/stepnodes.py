@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.cli.output import clean
-from runner.workflows.machine import ENDED
+from runner.workflows.items import ENDED
 from runner.workflows.nodes import CONTAINERS
 
 if TYPE_CHECKING:

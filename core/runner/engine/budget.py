@@ -8,13 +8,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runner.model import Attempt, Usage
-    from runner.workflows.model import Budget
 
 
 class Spending:
     """Sums over all attempts of a run; what nobody told counts as nothing."""
 
-    def __init__(self, budget: Budget | None, previous: Iterable[Attempt]) -> None:
+    def __init__(self, budget: Mapping[str, Any] | None, previous: Iterable[Attempt]) -> None:
         self.usd = 0.0
         self.tokens = 0
         self.turns = 0
@@ -35,12 +34,7 @@ class Spending:
         """What is spent, where that is all there was; else an empty text."""
         if self._budget is None:
             return ""
-        return exceeded(
-            {"usd": self._budget.usd, "tokens": self._budget.tokens, "turns": self._budget.turns},
-            self.usd,
-            self.tokens,
-            self.turns,
-        )
+        return exceeded(self._budget, self.usd, self.tokens, self.turns)
 
 
 def exceeded(budget: Mapping[str, Any], usd: float, tokens: int, turns: int) -> str:

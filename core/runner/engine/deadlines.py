@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runner.engine.held import Held
     from runner.engine.waits import Wait
-    from runner.workflows.machine import Effect
+    from runner.workflows.items import Effect
 
 
 def reminders(held: Held, waiting: Iterable[tuple[Effect, Wait]]) -> tuple[NewTask, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.engine.tried import LeafEnd, Tried
     from runner.engine.waits import Wait
     from runner.model import Artifact, NewTask
-    from runner.workflows.machine import Effect
+    from runner.workflows.items import Effect
 
 
 @dataclass(slots=True)
@@ -55,17 +55,18 @@ def close_lone(held: Held, end: LeafEnd) -> Close:
 def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], last: Tried | None) -> Close:
     """The end of a workflow, or of what could be done of it: its steps, what is asked, what it cost."""
     machine = flow.machine
+    account = flow.account
     for item in machine.all():
-        if item.path not in flow.told:
-            flow.saw(item)
-    steps = [{"attempts": 0, **told} for told in flow.told.values() if told.get("path")]
+        if item.path not in account.steps:
+            account.saw(item)
+    steps = [{"attempts": 0, **told} for told in account.steps.values() if told.get("path")]
     root = machine.root
-    places = {path: place for place, path in enumerate(flow.told)}
+    places = {path: place for place, path in enumerate(account.steps)}
     asked = sorted(waiting, key=lambda one: places.get(one[0].address, 0))
     body: dict[str, Any] = {
         "workflow": flow.loaded.source.workflow.name,
         "steps": steps,
-        "steps_left_out": flow.left_out,
+        "steps_left_out": account.left_out,
         "waiting": [_waiting(effect, wait) for effect, wait in asked],
         "unknown": flow.unknown,
         "warnings": flow.warnings,
@@ -74,9 +75,9 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
         "usage": {"cost_usd": flow.spending.usd, "tokens": flow.spending.tokens, "turns": flow.spending.turns},
     }
     if machine.over or machine.stopping or not waiting:
-        failed = [told for told in steps if told.get("status") == "failed" and told["kind"] not in CONTAINERS]
+        failed = [told for told in steps if told.get("status") == "failed" and told.get("summary") != "a step failed"]
         ok = machine.over and root.state == "done"
-        body["summary"] = _done(steps, flow.left_out) if ok else _why(failed, root.reason)
+        body["summary"] = _done(steps, account.left_out) if ok else _why(failed, root.reason)
         return Close("ok" if ok else "check_failed", body, last)
     effect, wait = _first(asked)
     body["summary"] = f"{effect.address}: {wait.question}"

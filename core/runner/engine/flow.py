@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.engine.account import Account
 from runner.engine.budget import Spending
-from runner.engine.journal import Again, Decision, Journal, result_of
+from runner.engine.journal import Again, Decision, Journal, result_of, within
 from runner.engine.leaf import Assignment
 from runner.engine.plan import completed
 from runner.engine.runfolder import RunFolder
@@ -19,27 +19,27 @@ from runner.engine.tried import OUTPUT
 from runner.engine.waits import Wait
 from runner.model import Check, Step, StepResult
 from runner.offers import capabilities_of
-from runner.templates import TemplateError, render
+from runner.templates import TemplateError, parse, render
+from runner.templates.syntax import text_of, value_of
+from runner.workflows.items import Result
 from runner.workflows.leaves import Filling, Leaf, definition_digest, digest_of
-from runner.workflows.machine import ENDED, Machine, Result
+from runner.workflows.machine import Machine
 from runner.workflows.payload import library, values_of
 from runner.workflows.select import only_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.engine.held import Held
     from runner.engine.tried import LeafEnd
     from runner.model import Attempt, Task
     from runner.templates import Scope
+    from runner.workflows.items import Effect, Item
     from runner.workflows.load import Loaded
-    from runner.workflows.machine import Effect, Item
 
 
 _HOW = ("new", "resume", "inherit")
 """What `session` can say besides a name."""
-_MOST = 5000
-"""Steps that the result of a run lists, as far as it can choose."""
 
 
 class Flow:
@@ -62,22 +62,18 @@ class Flow:
         )
         self.resume_from = self._rewound(previous)
         self.sessions = Sessions(self.payload.get("_session"))
-        self.spending = Spending(flow.budget, previous)
+        self.spending = Spending(None if flow.budget is None else flow.budget.model_dump(), previous)
         self.began = time.monotonic()
         self.before = float((held.task.result or {}).get("active_s") or 0.0)
         self.deadline = None if flow.timeout is None else self.began + max(0.0, flow.timeout - self.before)
-        self._folder: RunFolder | None = None
         self.warnings: list[str] = []
         self.unknown: list[dict[str, Any]] = []
-        self.told: dict[str, dict[str, Any]] = {}
-        """What people are told of each step, by its path."""
-        self.left_out = 0
-        """Finished iterations' steps that `told` has no more."""
-        self._droppable: deque[str] = deque()
+        self.account = Account()
+        self._opened: dict[str, float] = {}
+        self._spent: dict[str, Spending] = {}
         self.reasons: dict[str, str] = {}
         """Why what has no result that holds runs."""
         self._leaves: dict[str, Leaf] = {}
-        self._started: dict[str, float] = {}
         state = held.app.project.state
         self._builtins = {
             "run_dir": str(state / "runs" / held.task.id),
@@ -91,6 +87,7 @@ class Flow:
             fail_fast=flow.on_error.strategy == "fail-fast",
             builtins={"run_id": held.task.id, **self._builtins},
             warn=self._warn,
+            more=self.payload.get("_rounds") or {},
         )
 
     @property
@@ -120,6 +117,8 @@ class Flow:
             glob = render(effect.text, effect.scope) if effect.kind == "expand" else ""
         except TemplateError as error:
             return _failed(str(error))
+        if effect.kind == "expand" and (listed := _list_of(effect)) is not None:
+            return Result(values={"items": listed})
         digests = self._digests(effect, leaf, glob)
         seeded = self._seeded(address)
         if seeded is not None:
@@ -128,7 +127,7 @@ class Flow:
         if known is not None:
             self._keep(effect, known)
             return known
-        self._started[address] = time.monotonic()
+        self.account.begins(effect)
         self.reasons[address] = why
         if why == "unknown":
             self._note_unknown(effect)
@@ -205,9 +204,18 @@ class Flow:
             over = self.spending.over()
             if over:
                 return Wait(f"the budget is spent ({over}); raise it, then resume", "budget")
+            for path, spent in self._spendings(self.machine.item(effect)):
+                if spent.over():
+                    return self._overspent(effect, path, spent.over())
             if leaf.session not in _HOW and not self.sessions.take(leaf.session, self._agent(leaf)):
                 return Wait()
         return None
+
+    def _overspent(self, effect: Effect, path: str, over: str) -> Wait:
+        """The budget of a container is spent: a person is asked, or it is a failure where one is tolerated."""
+        said = f"the budget of '{path}' is spent ({over})"
+        fails = not self.machine.counts(self.machine.item(effect))
+        return Wait(said if fails else f"{said}; raise it, then resume", "budget", fails=fails)
 
     # What runs
 
@@ -235,13 +243,13 @@ class Flow:
             delay=leaf.delay,
             resume=effect.node.definition.get("retry_session") == "resume",
             clean=effect.node.definition.get("retry_from") == "clean",
-            deadline=self.deadline,
+            deadline=self._deadline(item),
             workdir=leaf.workdir,
             env={"RUNNER_STEP": effect.address, **leaf.env},
             about=self._about(effect),
             data={"digest": digest, "definition": definition},
             repairer=leaf.repairer,
-            verify_first=self.journal.unknown(effect.address) is not None and self._on_unknown(effect) == "verify",
+            verify_first=self._verify_first(effect),
             decided=self._decided(effect, decision),
             budget=effect.node.definition.get("budget"),
             isolated=effect.kind == "run" and effect.node.definition.get("writes") == "isolated",
@@ -259,6 +267,13 @@ class Flow:
         data = {"digest": digest, "definition": definition}
         return Assignment(step=step, task=self._task(None), data=data, deadline=self.deadline)
 
+    def _verify_first(self, effect: Effect) -> bool:
+        """Whether the checks are asked before anything runs: nobody knows what was done, or a person mended it."""
+        if self.journal.unknown(effect.address) is not None:
+            return self._on_unknown(effect) == "verify"
+        rows = self.journal.attempts(effect.address)
+        return bool(rows) and bool((rows[-1].result or {}).get("held"))
+
     def _decided(self, effect: Effect, decision: Decision | None) -> StepResult | None:
         """What a person decided instead of another attempt: the work is accepted as it is, or given up."""
         if decision is None or decision.verdict not in ("done", "failed"):
@@ -271,6 +286,27 @@ class Flow:
         evidence = {"human": decision.verdict, **({} if decision.verdict == "done" else {"error": said})}
         outcome = "ok" if decision.verdict == "done" else "check_failed"
         return StepResult(outcome, output, evidence={**evidence, "by": decision.by, "notes": decision.notes})
+
+    def _deadline(self, item: Item) -> float | None:
+        """When a step has to have ended, as `time.monotonic()`: by the run's time, and that of what is around it."""
+        found = [] if self.deadline is None else [self.deadline]
+        for owner in _around(item):
+            limit = owner.node.definition.get("timeout")
+            if limit is not None:
+                found.append(self._opened.setdefault(owner.path, time.monotonic()) + float(limit))
+        return min(found, default=None)
+
+    def _spendings(self, item: Item) -> list[tuple[str, Spending]]:
+        """What was spent in the containers around a step that have a budget, with their paths."""
+        found = []
+        for owner in _around(item):
+            given = owner.node.definition.get("budget")
+            if given is not None and owner.path not in self._spent:
+                rows = [row for path, rows in self.journal.rows.items() if within(path, owner.path) for row in rows]
+                self._spent[owner.path] = Spending(given, rows)
+            if given is not None:
+                found.append((owner.path, self._spent[owner.path]))
+        return found
 
     def _travels(self, type: str, machine: str | None) -> bool:
         """Whether a step can't run here: it names another machine, or needs what this one does not offer."""
@@ -339,7 +375,7 @@ class Flow:
         if result.session is not None:
             values |= {"session": result.session, "agent": self._leaf(effect).step.payload.get("agent")}
         body: dict[str, Any] = {"final": not end.waits, "values": values}
-        if end.held:
+        if end.held and end.waits:
             body["held"] = True
         if len(result.output) > OUTPUT:
             body["whole"] = self._held.redaction.text(result.output)
@@ -350,12 +386,14 @@ class Flow:
     def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
         """What the machine is told."""
         made = result_of(end.tried.n, end.outcome, body)
-        self._note(effect, made, body, end.tried.context.attempt)
+        self.account.came_to(effect, body, end.tried.context.attempt)
         leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self.sessions.give(leaf.session, self._agent(leaf))
             self._name_session(leaf, made)
         self.spending.add(body)
+        for _, spent in self._spendings(self.machine.item(effect)):
+            spent.add(body)
         return made
 
     def _name_session(self, leaf: Leaf, result: Result) -> None:
@@ -367,67 +405,42 @@ class Flow:
         """A result of before that holds: it is told like one of now."""
         row = self.journal.attempts(effect.address)[-1]
         took = (row.ended_at or row.started_at) - row.started_at
-        self._note(effect, known, row.result or {}, row.number, kept=took)
+        self.account.came_to(effect, row.result or {}, row.number, kept=took)
         leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self._name_session(leaf, known)
 
-    def _note(
-        self, effect: Effect, result: Result, body: Mapping[str, Any], attempts: int, *, kept: float | None = None
-    ) -> None:
-        """What people are told of a step besides its state; `kept`: how long it took when it ran, before."""
-        if effect.kind != "run":
-            return
-        took = time.monotonic() - self._started.pop(effect.address, self.began) if kept is None else kept
-        told = self.told.setdefault(effect.address, {})
-        told.update(
-            output=str(body.get("output") or "")[:500],
-            duration_s=round(took, 3),
-            attempts=attempts,
-            usage=body.get("usage"),
-            kept=kept is not None,
-        )
-
     def begin(self) -> None:
         """The run really goes on now: it gets its folder."""
         folder = self._held.app.project.state / "runs" / self._held.task.id
-        self._folder = RunFolder(folder, self.loaded, self._held.redaction)
+        self.account.folder = RunFolder(folder, self.loaded, self._held.redaction)
 
     def close(self) -> None:
         """Nothing more happens in this execution."""
-        if self._folder is not None:
-            self._folder.close()
-            self._folder = None
-
-    def asks(self, effect: Effect, question: str) -> None:
-        """A step waits: what a person is asked."""
-        self.told.setdefault(effect.address, {})["question"] = question
-
-    def saw(self, item: Item) -> dict[str, Any]:
-        """A step has another state → what people are told of it."""
-        told = self.told.setdefault(item.path, {})
-        told |= {"id": item.node.id, "path": item.path, "kind": item.node.kind, "status": item.state}
-        if item.keys:
-            told["total"] = len(item.keys)
-        if item.state in ENDED:
-            summary = item.result.values.get("summary") or item.reason
-            told |= {"outcome": item.result.outcome if item.state != "skipped" else None, "summary": summary}
-            if item.state == "done" and "[" in item.path and not item.node.is_container:
-                self._forget(item.path)
-        if self._folder is not None and item.path:
-            self._folder.event(told)
-        return told
-
-    def _forget(self, path: str) -> None:
-        """Of a very long loop the settled result tells the last iterations; the journal and the events have all."""
-        self._droppable.append(path)
-        while len(self.told) > _MOST and self._droppable:
-            del self.told[self._droppable.popleft()]
-            self.left_out += 1
+        if self.account.folder is not None:
+            self.account.folder.close()
+            self.account.folder = None
 
 
 def _failed(sentence: str) -> Result:
     return Result("crashed", "", {"summary": sentence})
+
+
+def _around(item: Item) -> Iterator[Item]:
+    """The containers that a step stands in, the innermost first."""
+    owner = item.frame.owner
+    while owner is not None:
+        yield owner
+        owner = owner.frame.owner
+
+
+def _list_of(effect: Effect) -> list[Any] | None:
+    """The items of a loop over one value that is a list; None when it is over a glob."""
+    parts = [part for part in parse(effect.text) if part != ""]
+    if len(parts) != 1 or isinstance(parts[0], str):
+        return None
+    value = value_of(parts[0], effect.scope)
+    return [one if isinstance(one, str) else text_of(one) for one in value] if isinstance(value, list | tuple) else None
 
 
 def _agent_of_needs(item: Item) -> str | None:

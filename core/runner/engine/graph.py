@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from runner.engine.leaf import Assignment
 from runner.engine.plan import MAIN, repairs_spent, step_of
-from runner.workflows.machine import Machine, Result
+from runner.workflows.items import Result
+from runner.workflows.machine import Machine
 from runner.workflows.nodes import Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from runner.engine.account import Account
     from runner.engine.flow import Flow
     from runner.engine.held import Held
     from runner.engine.tried import LeafEnd
     from runner.engine.waits import Wait
     from runner.model import Attempt
-    from runner.workflows.machine import Effect, Item
+    from runner.workflows.items import Effect
 
 
 class Lone:
     """A task that is one step."""
 
     concurrency = 1
+    account: Account | None = None
+    """What people are told of its steps: nobody watches the one step apart from its task."""
     resume_from: str | None = None
     """The snapshot that the workspace is to be made from, when not from the last one."""
 
@@ -64,13 +68,6 @@ class Lone:
     def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
         """What the machine is told."""
         return Result(end.outcome, end.tried.result.output, stamp=end.tried.n)
-
-    def asks(self, effect: Effect, question: str) -> None:
-        """The settlement tells what is asked."""
-
-    def saw(self, item: Item) -> dict[str, Any]:
-        """Nobody watches the one step apart from its task."""
-        return {}
 
 
 def graph_of(held: Held, previous: Sequence[Attempt]) -> Lone | Flow:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from runner.engine.leaf import RETRIED
 from runner.templates import TemplateError
-from runner.workflows.machine import Result
+from runner.workflows.items import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runner.model import Attempt
-    from runner.workflows.machine import Effect, Item, Machine
+    from runner.workflows.items import Effect, Item
+    from runner.workflows.machine import Machine
 
 Reason = Literal[
     "not started",
@@ -126,7 +127,7 @@ class Journal:
         for again in self.again:
             if row.n > again.upto:
                 continue
-            if any(_within(effect.address, path) for path in again.paths):
+            if any(within(effect.address, path) for path in again.paths):
                 return "asked for"
             if again.failed and failed and machine.counts(item):
                 return "failed"
@@ -150,7 +151,8 @@ class Journal:
         return tuple(self.attempts(address))
 
 
-def _within(address: str, path: str) -> bool:
+def within(address: str, path: str) -> bool:
+    """Whether an address is that of `path`, or of something inside of it."""
     bare = address.rstrip("?*")
     return bare == path or bare.startswith((f"{path}/", f"{path}["))
 

@@ -124,7 +124,8 @@ class LeafRun:
     def run(self) -> LeafEnd:
         """To the last attempt. Cancelled, LostClaim and StoreError pass; what a workspace can't do, too."""
         given, node = self.assignment, self.assignment.step
-        if given.clean or self._expects(node) == "changes":
+        seen = any("git" in check.type or "diff" in check.type for check in node.checks)
+        if given.clean or seen or self._expects(node) == "changes":
             self._mark = self._place.mark(
                 self._file("mark", ".json"),
                 fresh=not given.previous,
@@ -138,10 +139,10 @@ class LeafRun:
         if given.decided is not None:
             return self._ended(self.told(given.decided))
         # An exit code that nobody saw can't be asked for.
-        seen = [check for check in node.checks if check.type != "exit_code"]
-        if given.verify_first and seen:
+        seen_checks = [check for check in node.checks if check.type != "exit_code"]
+        if given.verify_first and seen_checks:
             last = self.told(StepResult())
-            last.outcome = self._judge(replace(node, checks=tuple(seen)), last, looked=True)
+            last.outcome = self._judge(replace(node, checks=tuple(seen_checks)), last, looked=True)
             if last.outcome == "ok":
                 return self._ended(last)
         while True:
@@ -352,7 +353,7 @@ class LeafRun:
             env=env,
             attempt=self._number,
             previous=previous,
-            base=self._place.base,
+            base=self._place.base if given.lone or self._mark is None else self._mark.head or None,
             timeout=timeout,
             silence=todo.policy.silence,
             progress=self._progress,

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 class Preview:
     """`kept`: paths whose results stay. `again`: (path, why) of what runs, as far as can be known. `changed`: paths of
     those that had ended well. `earliest`: the first attempt of what runs again; None when nothing had run.
-    `exhausted`: loops that used up their iterations."""
+    `exhausted`: loops that used up their iterations, with how many more than the file says they would have next."""
 
     kept: tuple[str, ...]
     again: tuple[tuple[str, str], ...]
     changed: tuple[str, ...]
     earliest: int | None
-    exhausted: tuple[str, ...]
+    exhausted: Mapping[str, int]
 
 
 class _Desk:
@@ -65,11 +65,12 @@ def preview(app: App, task: Task, payload: Mapping[str, Any]) -> Preview:
     ended = [path for path in again if flow.journal.is_final(path)]
     changed = [path for path in ended if flow.journal.attempts(path)[-1].outcome == "ok"]
     firsts = [flow.journal.attempts(path)[-1].n for path in ended]
-    exhausted = [item.path for item in flow.machine.all() if item.exhausted]
+    loops = [item for item in flow.machine.all() if item.exhausted and item.node.iterations is not None]
+    exhausted = {item.path: item.most for item in loops}
     return Preview(
         tuple(path for path in kept if not path.endswith(("?", "*"))),
         tuple((path, why) for path, why in again.items() if not path.endswith(("?", "*"))),
         tuple(path for path in changed if not path.endswith(("?", "*"))),
         min(firsts, default=None),
-        tuple(exhausted),
+        exhausted,
     )

@@ -32,7 +32,7 @@ from runner.store import (
     StartAttempt,
     SubmitTasks,
 )
-from runner.workflows.machine import Result
+from runner.workflows.items import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from runner.keeper import Keeper
     from runner.model import Artifact, Task
     from runner.progress import Progress
-    from runner.workflows.machine import Effect
+    from runner.workflows.items import Effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +185,12 @@ class Run:
                 machine.answer(effect, known)
                 continue
             wait = graph.waits(effect)
+            if wait is not None and wait.fails:
+                machine.answer(effect, Result(wait.outcome, "", {"summary": wait.question}))
+                continue
             if wait is not None:
-                if wait.question:
-                    graph.asks(effect, wait.question)
+                if wait.question and graph.account is not None:
+                    graph.account.asks(effect, wait.question)
                 machine.wait(effect)
                 if wait.question:
                     self._waiting.append((effect, wait))
@@ -272,6 +275,7 @@ class Run:
             graph.machine.answer(job.effect, graph.result(job.effect, end, {}))
             return
         held = self._held
+        end.tolerated = not graph.machine.counts(graph.machine.item(job.effect))
         body = {
             **end.tried.to_json(held.redaction, held.machine),
             **(job.assignment.data or {}),
@@ -285,7 +289,7 @@ class Run:
         )
         if end.waits:
             wait = end.wait()
-            graph.asks(job.effect, wait.question)
+            graph.account.asks(job.effect, wait.question)
             graph.machine.wait(job.effect)
             self._waiting.append((job.effect, wait))
         else:
@@ -294,9 +298,11 @@ class Run:
     def _tell(self, graph: Lone | Flow) -> None:
         """Whoever watches hears of the steps that changed."""
         changed, graph.machine.changed = graph.machine.changed, []
+        if graph.account is None:
+            return
         for item in dict.fromkeys(changed):
-            told = graph.saw(item)
-            if self._changed is not None and told:
+            told = graph.account.saw(item)
+            if self._changed is not None:
                 self._changed(dict(told))
 
     def _abandon(self, error: BaseException) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.templates import TemplateError
-from runner.workflows.machine import ENDED
+from runner.workflows.items import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runner.workflows.machine import Frame, Item
+    from runner.workflows.items import Frame, Item
 
 
 class Sessions:

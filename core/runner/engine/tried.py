@@ -88,11 +88,12 @@ class Tried:
 @dataclass(slots=True)
 class LeafEnd:
     """How a leaf ended: its last attempt, whether it waits for a person's word on red checks (`held`), or for
-    the run to go on (`paused`); what it kept."""
+    the run to go on (`paused`), whether its failure is `tolerated`; what it kept."""
 
     tried: Tried
     held: bool = False
     paused: bool = False
+    tolerated: bool = False
     kept: list[Artifact] = field(default_factory=list)
 
     @property
@@ -102,6 +103,8 @@ class LeafEnd:
     @property
     def waits(self) -> bool:
         """Whether it is no end yet: for a person, or until a limit is over."""
+        if self.tolerated and (self.held or self.tried.outcome == "budget"):
+            return self.paused
         return self.held or self.paused or self.tried.outcome in PARKS
 
     def wait(self) -> Wait:

@@ -18,3 +18,5 @@ class Wait:
     deadline_at: float | None = None
     """Unix time at which `default` is the answer."""
     default: str | None = None
+    fails: bool = False
+    """Whether nobody is asked: the step fails, and that is tolerated."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runner.model import Expects
-    from runner.workflows.machine import Effect
+    from runner.workflows.items import Effect
 
 PRESETS: Mapping[str, str] = {
     "lead": "You lead this work: plan it, divide it, judge what comes back.",
@@ -138,15 +138,17 @@ class Filling:
         payload: dict[str, Any] = {"command": command.text, "shell": shell}
         if command.values:
             payload["values"] = list(command.values)
-        if self.given.get("capture_stderr"):
-            payload["stderr"] = True
-        if self.given.get("capture_format") == "json":
-            payload["json"] = True
-        return payload
+        return {**payload, **self._captured()}
+
+    def _captured(self) -> dict[str, Any]:
+        """What of the output `capture` takes, where that is not stdout as it is."""
+        found = {"stderr": bool(self.given.get("capture_stderr")), "json": self.given.get("capture_format") == "json"}
+        return {name: True for name, wanted in found.items() if wanted}
 
     def _script(self) -> tuple[str, dict[str, Any]]:
         inputs = {name: self.text(value) for name, value in dict(self.given.get("script_inputs") or {}).items()}
-        return "script", {"script": self.text(self.given["script"]), "folder": self.given["folder"], "inputs": inputs}
+        payload = {"script": self.text(self.given["script"]), "folder": self.given["folder"], "inputs": inputs}
+        return "script", {**payload, **self._captured()}
 
     def _task(self) -> tuple[str, dict[str, Any]]:
         payload = self.deep(self.given.get("with_") or {})
@@ -226,8 +228,8 @@ class Filling:
             repairs=repairs,
             repair_agent=repairing,
             timeout=given.get("timeout"),
-            may_edit=tuple(given.get("may_edit") or ()),
-            protect=tuple(given.get("protect") or ()),
+            may_edit=tuple(self.text(glob) for glob in given.get("may_edit") or ()),
+            protect=tuple(self.text(glob) for glob in given.get("protect") or ()),
             artifacts=tuple(self.text(glob) for glob in given.get("artifacts") or ()),
         )
 

@@ -9,130 +9,23 @@ met; it is done when all its children are.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.templates import Scope, TemplateError, render
+from runner.workflows.items import ENDED, Effect, Frame, Item, Result
+from runner.workflows.naming import keys_of
+from runner.workflows.views import Captures, Steps, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from runner.workflows.items import State
     from runner.workflows.nodes import Node
 
-State = Literal["pending", "running", "waiting", "done", "failed", "skipped", "not_run", "cancelled"]
-_SIGNS: Final = re.compile(r"[\x00-\x1f\x7f\[\]%]")
-"""What would be no part of an address, or of a path."""
 _ASKS: Final = re.compile(r"\b(always|failure)\s*\(")
 """A condition that is for the case that a need failed."""
-_LONGEST: Final = 160
-"""Bytes of an item that an address repeats; a name in a path may have 255."""
-ENDED: frozenset[str] = frozenset(("done", "failed", "skipped", "not_run", "cancelled"))
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of an effect: its outcome (`ok`, or how it failed), its output, and what else templates may name."""
-
-    outcome: str = "ok"
-    output: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    stamp: int = 0
-    """When it came to this, by a count that grows: a result is out of date when what it needs is newer."""
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome == "ok"
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """Something to be done outside: `run` a leaf, `probe` a `skip_if` command, `expand` a loop's glob.
-
-    `address` is unique in the run, and the same in every run of the workflow: the step's path, with the
-    effect's kind when it is no `run`. `text` is the command or glob, not yet filled in.
-    """
-
-    kind: Literal["run", "probe", "expand"]
-    address: str
-    node: Node
-    scope: Scope
-    text: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """A node at one place of the run: its state, and what is known of it."""
-
-    node: Node
-    path: str
-    frame: Frame
-    unmet: int = 0
-    state: State = "pending"
-    result: Result = Result()
-    tolerated: bool = False
-    """Whether its failure counts for nothing."""
-    inside: Frame | None = None
-    round: int = 0
-    rounds: list[Any] = field(default_factory=list)
-    items: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-    """Of a loop over `items`: what each is called in addresses."""
-    reason: str = ""
-    stamp: int = 0
-    """The newest stamp of what it came to and of what it needs."""
-
-    @property
-    def floor(self) -> int:
-        """The newest stamp of what it needs: what it came to itself must be newer, or is out of date."""
-        frame = self.frame
-        found = max((frame.items[need].stamp for need in self.node.needs), default=0)
-        return max(found, frame.floor, self.stamp)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether it is a loop that failed because its iterations were used up."""
-        loop = self.node.iterations
-        return (
-            self.state == "failed"
-            and loop is not None
-            and loop.max is not None
-            and self.round >= loop.max
-            and (self.inside is not None and not self.inside.failed)
-        )
-
-    @property
-    def satisfies(self) -> bool:
-        """Whether what needs it may run."""
-        return self.state in ("done", "skipped") or (self.state == "failed" and self.tolerated)
-
-
-class Frame:
-    """The children of a container at one place: of a loop, those of one iteration."""
-
-    def __init__(self, nodes: tuple[Node, ...], path: str, owner: Item | None, scope: Scope) -> None:
-        self.owner = owner
-        self.scope = scope
-        self.floor = owner.floor if owner is not None else 0
-        """The newest stamp of what the container needs, and of what its earlier iterations came to."""
-        self.broken = False
-        """A `break_if` held: nothing more starts here, and what failed counts for nothing."""
-        self.items = {
-            node.id: Item(node, f"{path}/{node.id}" if path else node.id, self, len(node.needs)) for node in nodes
-        }
-        self.dependants: dict[str, list[Item]] = {}
-        for item in self.items.values():
-            for need in item.node.needs:
-                self.dependants.setdefault(need, []).append(item)
-        self.left = len(self.items)
-
-    @property
-    def failed(self) -> bool:
-        return any(
-            item.state in ("failed", "not_run", "cancelled") and not item.tolerated for item in self.items.values()
-        )
 
 
 class Machine:
@@ -146,13 +39,16 @@ class Machine:
         fail_fast: bool = True,
         builtins: Mapping[str, Any] | None = None,
         warn: Callable[[str], None] = lambda sentence: None,
+        more: Mapping[str, int] | None = None,
     ) -> None:
+        """`more`: iterations that a person has added to counted loops, by their paths."""
         self.fail_fast = fail_fast
         self.stopping = False
         self.cancelled = False
         self.changed: list[Item] = []
         """Items whose state changed since the caller last looked, in order."""
         self._warn = warn
+        self._more = dict(more or {})
         self.builtins = dict(builtins or {})
         self._ready: deque[Effect] = deque()
         self._asked: dict[str, Item] = {}
@@ -270,7 +166,8 @@ class Machine:
                 self._end(item, "not_run", "a need failed")
             return
         if item.frame.broken or (self.stopping and not asked) or not (met or asked):
-            self._end(item, "not_run", "a need failed" if not met else "the run was ending")
+            why = "the loop had ended" if item.frame.broken else "the run was ending"
+            self._end(item, "not_run", "a need failed" if not met else why)
             return
         if not wanted:
             self._skip(item, "its condition does not hold")
@@ -391,10 +288,11 @@ class Machine:
         """The loop's next iteration, or its end."""
         node, loop = item.node, item.node.iterations
         assert loop is not None
-        most = loop.max if loop.max is not None else len(item.items)
+        most = loop.max + self._more.get(item.path, 0) if loop.max is not None else len(item.items)
+        item.most = most
         if item.round >= most:
             if loop.max is not None and node.breaks:
-                self._fail(item, f"{loop.max} iterations, and no break_if held")
+                self._fail(item, f"{most} iterations, and no break_if held")
             else:
                 self._end(item, "done")
             return
@@ -537,82 +435,3 @@ class Machine:
         if item.state != state:
             item.state = state
             self.changed.append(item)
-
-
-def keys_of(items: tuple[str, ...]) -> tuple[str, ...]:
-    """What the items of a loop are called in addresses: themselves, as far as that is a path; none twice."""
-    seen: dict[str, int] = {}
-    found = []
-    for item in items:
-        key = _SIGNS.sub(lambda sign: f"%{ord(sign[0]):02x}", item)
-        key = "/".join("%2e" * len(part) if part in (".", "..") else part for part in key.split("/"))
-        if len(key.encode("utf-8", "surrogatepass")) > _LONGEST:
-            digest = hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-            key = f"{key[: _LONGEST // 4]}~{digest}"
-        seen[key] = seen.get(key, 0) + 1
-        found.append(key if seen[key] == 1 else f"{key}#{seen[key]}")
-    return tuple(found)
-
-
-class Captures(Scope):
-    """The captures of one workflow: names that its steps set, wherever in it they stand."""
-
-    def put(self, name: str, value: Any) -> None:
-        """Set a name."""
-        self._names[name] = value
-
-
-class Steps:
-    """`steps` in templates: the steps of a frame, then those of the frames around it."""
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-
-    def keys(self) -> list[str]:
-        frame: Frame | None = self._frame
-        names: list[str] = []
-        while frame is not None:
-            names += frame.items
-            frame = _around(frame)
-        return names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __contains__(self, id: object) -> bool:
-        return self._find(id) is not None
-
-    def __getitem__(self, id: str) -> Any:
-        item = self._find(id)
-        if item is None:
-            raise KeyError(id)
-        return view(item)
-
-    def _find(self, id: object) -> Item | None:
-        frame: Frame | None = self._frame
-        while frame is not None:
-            if id in frame.items:
-                return frame.items[str(id)]
-            frame = _around(frame)
-        return None
-
-
-def _around(frame: Frame) -> Frame | None:
-    """The frame around, within the same workflow."""
-    owner = frame.owner
-    return None if owner is None or owner.node.kind == "workflow" else owner.frame
-
-
-def view(item: Item) -> dict[str, Any]:
-    """What templates may name of a step."""
-    found = {
-        "status": item.state,
-        "outcome": item.result.outcome,
-        "output": item.result.output,
-        **item.result.values,
-    }
-    if item.node.kind == "loop":
-        found["results"] = list(item.rounds)
-    if item.node.kind == "workflow":
-        found["outputs"] = dict(item.result.values)
-    return found

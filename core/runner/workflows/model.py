@@ -388,10 +388,21 @@ KINDS = {
 }
 """The key that makes a step what it is, and what that is (`loop` comes with `steps`)."""
 
-_RUNS = {"expects", "artifacts", "may_edit", "protect", "repairable", "retries", "retry_from", "on_unknown", "budget"}
+_RUNS = {
+    "verify",
+    "expects",
+    "artifacts",
+    "may_edit",
+    "protect",
+    "repairable",
+    "retries",
+    "retry_from",
+    "on_unknown",
+    "budget",
+}
 _WRITES = {"writes", "touches", "packages", "isolated_from", "requires_before"}
 _COMMON = frozenset(
-    ("id", "description", "needs", "when", "skip_if", "break_if", "continue_on_failure", "timeout", "verify", *KINDS)
+    ("id", "description", "needs", "when", "skip_if", "break_if", "continue_on_failure", "timeout", *KINDS)
 )
 _OF_KIND = {
     "agent": {"agent", "cli", "model", "mode", "session", "permission", "preset", "retry_session", "workdir", "env"}

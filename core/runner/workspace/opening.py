@@ -43,7 +43,8 @@ def open_workspace(
     """Open the workspace of a claim `(unit, epoch)`.
 
     1. Without `repo`: `cwd` itself.
-    2. The unit's newest worktree here, when its last claim was settled (`reclaimed` False).
+    2. The unit's newest worktree here, when its last claim was settled (`reclaimed` False) and no `resume_from`
+       is given.
     3. Else a new worktree `<state>/worktrees/<unit>/<epoch>`: from `resume_from` (a snapshot or any
        commit) if it is given, else from the unit's last snapshot, else from `base`.
 
@@ -62,7 +63,7 @@ def open_workspace(
     try:
         lock = hold(home / LOCK, shared=True)
         opening = _Opening(repo, base, state.name, unit, epoch, home, tuple(copy), caps)
-        place = opening.present(reclaimed or resume_from is not None) or opening.new(resume_from)
+        place = opening.present(reclaimed, resume_from is not None) or opening.new(resume_from)
         return Workspace(
             unit=unit,
             epoch=epoch,
@@ -93,8 +94,11 @@ class _Opening:
     copy: tuple[str, ...]
     caps: Caps
 
-    def present(self, leave: bool) -> Place | None:
-        """The unit's newest worktree, taken over for this claim; None when there is none, or it is to be left."""
+    def present(self, reclaimed: bool, left: bool = False) -> Place | None:
+        """The unit's newest worktree, taken over for this claim; None when there is none, or it is to be `left`.
+
+        That of a claim before which did not settle (`reclaimed`) is left too.
+        """
         for path in worktrees_of(self.home):
             try:
                 place = identify(path)
@@ -103,10 +107,10 @@ class _Opening:
                 return None
             if not place.marker.ready:
                 continue
-            if leave and place.marker.epoch < self.epoch:
+            if (reclaimed or left) and place.marker.epoch < self.epoch:
                 self._supersede(place)
                 return None
-            return self._take_over(place)
+            return None if left else self._take_over(place)
         return None
 
     def _take_over(self, place: Place) -> Place:
