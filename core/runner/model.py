@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 if TYPE_CHECKING:
     import threading
@@ -16,6 +16,9 @@ JSON = dict[str, Any]
 Expects = Literal["changes", "answer", "none"]
 Workplace = Literal["worktree", "cwd"]
 Permission = Literal["read-only", "edit", "full"]
+
+SECONDS_A_POINT: Final = 600.0
+"""One point of a task's priority is ten minutes' head start; fixed at submit: nothing starves, nothing is re-sorted."""
 
 
 @dataclass(frozen=True, slots=True)

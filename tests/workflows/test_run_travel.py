@@ -35,7 +35,7 @@ class Pair:
     def worker(self) -> subprocess.Popen[str]:
         env = {**self.shared, "RUNNER_DEVICE_ID": "mac", "XDG_STATE_HOME": str(self.tmp / "other-state")}
         with open(self.tmp / "worker.log", "a") as log:
-            return self.runner.start("work", "--loop", cwd=self.there, env=env, stdout=log, stderr=log)
+            return self.runner.start("work", "--loop", "--slots", "1", cwd=self.there, env=env, stdout=log, stderr=log)
 
 
 @pytest.fixture
@@ -140,3 +140,42 @@ def test_who_is_told_to_end_ends_the_task_there(pair: Pair) -> None:
             break
         assert time.monotonic() < end, rest
         time.sleep(0.3)
+
+
+def test_runs_that_wait_for_each_others_machine_take_no_slot(pair: Pair) -> None:
+    """With one slot on each machine, runs on both that travel to the other one end; never two steps on one."""
+    beat = "echo in >> BEAT-$RUNNER_DEVICE_ID; sleep 0.3; echo out >> BEAT-$RUNNER_DEVICE_ID".replace(
+        "BEAT", str(pair.tmp / "beat")
+    )
+    # Both machines have begun with a run before any of them sends a step away.
+    meet = "touch MET-$RUNNER_DEVICE_ID; until test -e MET-here -a -e MET-mac; do sleep 0.1; done".replace(
+        "MET", str(pair.tmp / "met")
+    )
+    for start, to in (("here", "mac"), ("mac", "here")):
+        text = f"""
+steps:
+  - {{id: first, command: "{meet}; {beat}"}}
+  - {{id: away, task: run_script, with: {{script: "{beat}"}}, machine: {to}}}
+  - {{id: last, command: "{beat}"}}
+"""
+        (pair.here / f"workflows/from-{start}.yaml").write_text(text)
+    runs = []
+    for _ in range(3):
+        for start in ("here", "mac"):
+            queued = pair.call("workflow", "run", f"from-{start}", "--queue", "--machine", start, "--format", "json")
+            assert queued.code == 0, queued.stderr
+            runs.append(json.loads(queued.stdout)["run"])
+    env = {**pair.shared, "RUNNER_DEVICE_ID": "here"}
+    ended = pair.runner("work", "--drain", "--slots", "1", cwd=pair.here, env=env, timeout=120)
+    assert ended.code == 0, ended.stderr
+    end = time.monotonic() + 60
+    while True:
+        left = [one["status"] for one in pair.call("queue", "--all", "--format", "json").items]
+        if set(left) == {"done"}:
+            break
+        assert time.monotonic() < end, left
+        time.sleep(0.3)
+    for machine in ("here", "mac"):
+        beats = (pair.tmp / f"beat-{machine}").read_text().split()
+        assert beats == ["in", "out"] * (len(beats) // 2), machine
+        assert len(beats) == 2 * 3 * 3

@@ -9,7 +9,7 @@ from runner.errors import LostClaim
 from runner.store import REFUSED, AppendEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runner.app import App
     from runner.engine.context import Stop
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from runner.model import Claim, Task
 
 
+def _nothing() -> None:
+    """Nobody else could have the room."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A claim in work. `machine` is this machine's name, `env` what its children start from."""
+    """A claim in work. `machine` is this machine's name, `env` what its children start from.
+
+    `away` is told when the work only waits for tasks elsewhere, `back` before it goes on: it may wait for room.
+    """
 
     app: App
     claim: Claim
@@ -29,6 +36,8 @@ class Held:
     stop: Stop
     machine: str
     env: Mapping[str, str]
+    away: Callable[[], None] = _nothing
+    back: Callable[[], None] = _nothing
 
     @property
     def task(self) -> Task:

@@ -93,6 +93,8 @@ class Run:
         self._last: Tried | None = None
         self._waiting: list[tuple[Effect, Wait]] = []
         self._began = time.monotonic()
+        self._here = 0
+        """Steps that run on this machine."""
 
     def run(self) -> Ended:
         """Run to the end. StoreError passes (the worker decides); a lost claim is kept as late evidence."""
@@ -148,17 +150,9 @@ class Run:
                 break
             if jobs or (self._pending and self._lanes.busy):
                 self._start(jobs)
-            if len(jobs) == 1 and not self._lanes.busy:
-                ends: list[tuple[Job, LeafEnd | BaseException]] = [
-                    (jobs[0], self._leaf(jobs[0], self._keeper, self._progress))
-                ]
-            else:
-                for job in jobs:
-                    self._lanes.start(job)
-                if not self._lanes.busy:
-                    break  # what is left waits
-                ends = self._lanes.next()
-            for job, end in ends:
+            if not jobs and not self._lanes.busy:
+                break  # what is left waits
+            for job, end in self._ends(jobs):
                 if isinstance(end, BaseException):
                     self._abandon(end)
                 else:
@@ -168,6 +162,26 @@ class Run:
             assert ended is not None
             return close_lone(held, ended)
         return close_run(held, graph, self._waiting, self._last)
+
+    def _ends(self, jobs: list[Job]) -> list[tuple[Job, LeafEnd | BaseException]]:
+        """Start what is to start → what has ended next. Who only waits for other machines needs no slot for that."""
+        self._here += sum(not job.assignment.travels for job in jobs)
+        waits = self._here == 0
+        if waits:
+            self._held.away()
+        ends: list[tuple[Job, LeafEnd | BaseException]]
+        try:
+            if len(jobs) == 1 and not self._lanes.busy:
+                ends = [(jobs[0], self._leaf(jobs[0], self._keeper, self._progress))]
+            else:
+                for job in jobs:
+                    self._lanes.start(job)
+                ends = self._lanes.next()
+        finally:
+            if waits:
+                self._held.back()
+        self._here -= sum(not job.assignment.travels for job, _ in ends)
+        return ends
 
     def _next(self, graph: Lone | Flow) -> list[Job]:
         """What starts now: as many as may run at once. What is known already is answered."""

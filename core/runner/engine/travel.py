@@ -6,6 +6,7 @@ The task's id follows from the run, the step and the attempt, so that a run whic
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from dataclasses import replace
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from runner.engine import folders
 from runner.engine.tried import LeafEnd, Tried
 from runner.errors import Cancelled, LostClaim, RunnerError
-from runner.model import StepResult, Usage
+from runner.model import SECONDS_A_POINT, StepResult, Usage
 from runner.statuses import CANCELLED, DONE, FAILED, NEEDS_HUMAN
 from runner.store import CancelTask, PutArtifact, SubmitTasks
+from runner.taskrequest import PRIORITY_MOST
 from runner.workspace import fetch_bundle, make_bundle
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class Travel:
             "repairs": policy.repairs,
             "cwd": str(self._place.cwd),
             "default_checks": False,
+            "priority": self._priority(),
         }
         wanted = request({name: value for name, value in asked.items() if value not in (None, [])})
         task = Submission(app, Path(os.getcwd())).prepare([wanted])[0].task
@@ -98,6 +101,12 @@ class Travel:
         if given.returns:
             spec["returns"] = "changes"
         return replace(task, id=id, spec=spec, by=f"run:{self._held.task.id}", limit_key=None)
+
+    def _priority(self) -> int:
+        """Before all that came after its run: where every slot is a run's that waits for others, none would end."""
+        task = self._held.task
+        waited = max(0.0, time.time() - task.created_at)
+        return min(PRIORITY_MOST, task.priority + math.ceil(waited / SECONDS_A_POINT) + 1)
 
     def _base(self, tried: Tried) -> dict[str, Any] | None:
         """The commit that it starts from, with the bundle that brings it there."""

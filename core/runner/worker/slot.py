@@ -41,7 +41,10 @@ class Slot:
         failed: Callable[[BaseException], None],
         replaced: Callable[[], None],
         stepped: Callable[[Claim, Mapping[str, Any]], None] | None = None,
+        away: Callable[[Claim], None],
+        back: Callable[[Claim, Stop], None],
     ) -> None:
+        """`away` and `back`: its task only waits for tasks elsewhere, and does so no more."""
         self.keepers = SlotKeepers(number, redaction, replaced)
         self.claim: Claim | None = None
         self.progress = Progress(redaction.text)
@@ -55,6 +58,8 @@ class Slot:
         self._ended = ended
         self._failed = failed
         self._stepped = stepped
+        self._away = away
+        self._back = back
         self._stop = Stop()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
@@ -111,7 +116,17 @@ class Slot:
         self.keepers.begin(claim.task, stop)
         self.progress.begin(claim.task)
         self._began(claim)
-        held = Held(self._app, claim, self._desk, self._redaction, stop, self._machine, self._env)
+        held = Held(
+            self._app,
+            claim,
+            self._desk,
+            self._redaction,
+            stop,
+            self._machine,
+            self._env,
+            away=lambda: self._away(claim),
+            back=lambda: self._back(claim, stop),
+        )
         stepped = self._stepped
         changed = None if stepped is None else lambda told: stepped(claim, told)
         run = Run(held, self.keepers.first, self.keepers, self.progress, changed)

@@ -19,6 +19,7 @@ from runner.worker.identity import make_worker
 from runner.worker.neighbours import Neighbours
 from runner.worker.publish import publish_left
 from runner.worker.retention import Retention
+from runner.worker.room import Room
 from runner.worker.slot import Slot
 from runner.worker.telling import Teller, events_of
 from runner.worker.trust import Trust
@@ -81,9 +82,7 @@ class Work:
         self._stepped = stepped
         self._tell_began = began or self._talk_began
         self._inbox: SimpleQueue[Claim | None] = SimpleQueue()
-        self._room = 1 if mode == "once" else slots
-        self._busy: set[tuple[str, int]] = set()
-        self._started = 0
+        self._room = Room(1 if mode == "once" else slots)
         self._lock = threading.Lock()
         self._registering = threading.Lock()
         self._signals: list[int] = []
@@ -99,10 +98,10 @@ class Work:
         sweep()
         self._teller = Teller(app.hook.on_event, talk) if app.hook.on_event.get_hookimpls() else None
         self._retention = Retention(app.config.retention)
-        self._worker = make_worker(app, machine=machine, types=types, slots=self._room)
+        self._worker = make_worker(app, machine=machine, types=types, slots=self._room.slots)
         self._writer = self._make_writer()
         self._writer.only = tuple(only)
-        self._slots = [self._make_slot(n) for n in range(self._room)]
+        self._slots = [self._make_slot(n) for n in range(self._room.slots)]
         self._with_keepers()
 
     # Parts
@@ -146,6 +145,8 @@ class Work:
             failed=self._failed,
             replaced=self._replaced,
             stepped=self._stepped,
+            away=self._away,
+            back=self._room.back,
         )
 
     def _with_keepers(self) -> None:
@@ -162,15 +163,12 @@ class Work:
 
     def _free(self, ending: int) -> int:
         """Slots that can take a claim, those included whose result is just being committed."""
-        with self._lock:
-            if self._mode == "once" and self._started:
-                return 0
-            return self._room - len(self._busy) + ending
+        if self._mode == "once" and self._room.started:
+            return 0
+        return self._room.free(ending)
 
     def _start(self, claim: Claim) -> None:
-        with self._lock:
-            self._started += 1
-            self._busy.add((claim.id, claim.epoch))
+        self._room.take(claim)
         self._inbox.put(claim)
 
     def _began(self, claim: Claim) -> None:
@@ -192,13 +190,26 @@ class Work:
             slot.trust(claim, self._trust.left((claim.id, claim.epoch)))
 
     def _ended(self, claim: Claim, ended: Ended) -> None:
+        self._room.give(claim)
         with self._lock:
-            self._busy.discard((claim.id, claim.epoch))
             self._came_to[ended.task.id] = ended.status or "lost"
         self._tell(ended)
         self._writer.look()
         if self._mode == "once":
             self._writer.idle.set()  # the main thread waits for just this: there is nothing more to look for
+
+    def _away(self, claim: Claim) -> None:
+        """A task only waits for others elsewhere: what it does not need, another may have."""
+        if self._mode == "once" or not self._room.leave(claim):
+            return
+        with self._registering:
+            if len(self._slots) <= self._room.held:
+                slot = self._make_slot(len(self._slots))
+                self._slots = [*self._slots, slot]
+                self._with_keepers()
+                self._writer.commit([Register(worker=self._worker)])
+                slot.start()
+        self._writer.look()
 
     def _failed(self, error: BaseException) -> None:
         self._error = self._error or error
@@ -254,15 +265,11 @@ class Work:
             ending = self._mode != "loop" or self._seen > 0
             (self._writer.idle if ending else self._over).wait(_REACT_SECONDS)
             self._react()
-            if ending and not self._any_busy() and (self._seen or self._writer.idle.is_set() or self._had_its_one()):
+            if ending and not self._room.busy and (self._seen or self._writer.idle.is_set() or self._had_its_one()):
                 return
 
     def _had_its_one(self) -> bool:
-        return self._mode == "once" and self._started > 0
-
-    def _any_busy(self) -> bool:
-        with self._lock:
-            return bool(self._busy)
+        return self._mode == "once" and self._room.started > 0
 
     def _watching(self) -> None:
         """End what runs under a claim that can't be trusted any more, whatever the writer waits for."""
@@ -342,7 +349,7 @@ class Work:
             if self._seen > 1:
                 self._abandon()
                 continue
-            if self._any_busy():
+            if self._room.busy:
                 self._talk("finishing what runs; again to end it now")
             if number == signal.SIGTERM:
                 self._deadline = time.monotonic() + float(self._app.config.worker.grace)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import Conflict, NotFound
+from runner.model import SECONDS_A_POINT
 from runner.statuses import BLOCKED, DONE, PENDING, PLANNING
 from runner.store import Submitted
 from runner_plugins.sql import lanes
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from runner.model import NewTask
     from runner.store import SubmitTasks
     from runner_plugins.sql.tx import Tx
-
-SECONDS_A_POINT: Final = 600.0
-"""One point of priority is ten minutes' head start; fixed at submit, so nothing starves and nothing is re-sorted."""
 
 THERE = "SELECT id, status FROM tasks WHERE id IN @ids"
 THERE_ONE = "SELECT id, status FROM tasks WHERE id = :id"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--session", metavar="ID", help="The agent session that the first `session: resume` goes on in.")
 @click.option("--worktree", is_flag=True, help="In a git worktree of its own, on a branch, not in this folder.")
 @click.option("--queue", is_flag=True, help="Put the run in the queue for a worker instead (in a worktree).")
+@click.option("--machine", metavar="NAME", help="With --queue: the machine whose workers may take it.")
 @click.option(
     "--junit", metavar="FILE", type=click.Path(dir_okay=False), help="Write what the steps came to as JUnit XML."
 )
@@ -55,6 +56,7 @@ def run(
     session: str | None,
     worktree: bool,
     queue: bool,
+    machine: str | None,
     junit: str | None,
 ) -> None:
     """Run a workflow in this folder and wait for its end.
@@ -71,6 +73,8 @@ def run(
         raise UsageError("--from and --start-from say the same", "give one of them")
     if previous_run_id and not (start or start_from):
         raise UsageError("--previous-run-id needs --start-from", "name the step to begin with")
+    if machine and not queue:
+        raise UsageError("--machine needs --queue", "without it the run is here")
     if dry_run:
         _dry(inv, loaded)
         return
@@ -87,6 +91,8 @@ def run(
     if start or start_from:
         payload["_seed"] = seeds(app, loaded, str(start or start_from), previous_run_id)
     asked = {"type": "workflow", "payload": payload, "attempts": 1, "cwd": os.getcwd()}
+    if machine:
+        asked["machine"] = machine
     task = _submitted(inv, asked, worktree=worktree or queue, queue=queue)
     if queue:
         inv.emit({"run": task.id, "status": "pending"}, lambda: inv.line(task.id))
