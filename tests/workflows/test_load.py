@@ -39,7 +39,7 @@ WRONG = {
     "no id": ("steps:\n  - command: x", "w.yaml:2:5: 'id' is missing", ""),
     "misplaced": (
         "steps:\n  - {id: a, command: x, session: new}",
-        "w.yaml:2:5: 'session' belongs to agent and workflow steps; this is a shell step",
+        "w.yaml:2:5: 'session' belongs to agent steps; this is a shell step",
         "",
     ),
     "twice": (

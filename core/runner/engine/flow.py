@@ -142,7 +142,7 @@ class Flow:
 
     def _digests(self, effect: Effect, leaf: Leaf | None, glob: str) -> tuple[str, str]:
         if leaf is None:
-            return definition_digest(effect), digest_of(["expand", glob])
+            return definition_digest(effect), digest_of(["expand", glob, effect.workdir])
         definition = leaf.definition
         agent = self._held.app.agents.get(str(leaf.step.payload.get("agent")))
         if agent is None or leaf.step.type != "agent_run":
@@ -265,7 +265,9 @@ class Flow:
         definition, digest = self._digests(effect, None, pattern)
         step = Step(effect.address, "expand", {"glob": pattern}, key=f"{self._held.task.id}/{effect.address}")
         data = {"digest": digest, "definition": definition}
-        return Assignment(step=step, task=self._task(None), data=data, deadline=self.deadline)
+        return Assignment(
+            step=step, task=self._task(None), data=data, deadline=self.deadline, workdir=effect.workdir or None
+        )
 
     def _verify_first(self, effect: Effect) -> bool:
         """Whether the checks are asked before anything runs: nobody knows what was done, or a person mended it."""

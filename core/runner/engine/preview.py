@@ -62,6 +62,9 @@ def preview(app: App, task: Task, payload: Mapping[str, Any]) -> Preview:
     for path in flow.journal.rows:
         if path not in seen and flow.journal.is_final(path):
             again.setdefault(path, "an input changed")
+    for item in flow.machine.all():
+        if item.state == "pending":
+            again.setdefault(item.path, "not started")
     ended = [path for path in again if flow.journal.is_final(path)]
     changed = [path for path in ended if flow.journal.attempts(path)[-1].outcome == "ok"]
     firsts = [flow.journal.attempts(path)[-1].n for path in ended]

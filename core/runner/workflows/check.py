@@ -133,6 +133,13 @@ class _Checker:
             for name, value in dict(definition.get(key) or {}).items():
                 for one in _strings(value):
                     text(one, f"{key.rstrip('_')}.{name}")
+        for key in ("artifacts", "may_edit", "protect"):
+            for one in definition.get(key) or ():
+                text(one, key)
+        for one in definition.get("preflight") or ():
+            text(one["command"], "preflight", command="sh")
+        for one in _strings(definition.get("worktree")):
+            text(one, "worktree")
         for check in definition.get("verify") or ():
             for one in _strings(check):
                 text(one, "verify")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.errors import UsageError, suggestion
 from runner.statuses import DONE, FAILED, PENDING
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.model import Task
+
+
+_NO_QUESTION: Final = frozenset(("budget", "rate_limited", "auth"))
+"""Waits that an answer does not end."""
 
 
 def waiting(task: Task) -> list[Mapping[str, Any]]:
@@ -34,6 +38,8 @@ def decided(
     options = list(one.get("options") or ())
     if one["kind"] == "gate":
         to = _gate(task, one, options, to, answer)
+    elif answer is not None and one.get("outcome") in _NO_QUESTION:
+        raise UsageError(f"{one['path']} takes no answer: {one['question']}", f"runner workflow resume {task.id}")
     verdict = {"verdict": to, "answer": answer, "upto": task.attempt, "by": by, "notes": notes}
     decisions = {**task.payload.get("_decisions", {}), one["path"]: verdict}
     return {**task.payload, "_decisions": decisions}, str(one["path"])

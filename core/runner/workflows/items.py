@@ -35,7 +35,8 @@ class Effect:
     """Something to be done outside: `run` a leaf, `probe` a `skip_if` command, `expand` a loop's glob.
 
     `address` is unique in the run, and the same in every run of the workflow: the step's path, with the
-    effect's kind when it is no `run`. `text` is the command or glob, not yet filled in.
+    effect's kind when it is no `run`. `text` is the command or glob, not yet filled in. `workdir` is that of the
+    container it stands in ("" is the run's).
     """
 
     kind: Literal["run", "probe", "expand"]
@@ -43,6 +44,7 @@ class Effect:
     node: Node
     scope: Scope
     text: str = ""
+    workdir: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +60,8 @@ class Item:
     tolerated: bool = False
     """Whether its failure counts for nothing."""
     inside: Frame | None = None
+    workdir: str = ""
+    """Of a container: the folder in which its steps begin, below the run's."""
     round: int = 0
     most: int = 0
     """Of a loop: iterations at most."""
@@ -100,6 +104,7 @@ class Frame:
     def __init__(self, nodes: tuple[Node, ...], path: str, owner: Item | None, scope: Scope) -> None:
         self.owner = owner
         self.scope = scope
+        self.workdir = owner.workdir if owner is not None else ""
         self.floor = owner.floor if owner is not None else 0
         """The newest stamp of what the container needs, and of what its earlier iterations came to."""
         self.broken = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class Filling:
         checks = tuple(self._checks())
         policy = self._policy(kind)
         env = {name: self.text(value) for name, value in dict(self.given.get("env") or {}).items()}
-        workdir = self.text(self.given["workdir"]) if self.given.get("workdir") else None
+        workdir = os.path.join(self.effect.workdir, self.text(self.given.get("workdir") or "")) or None
         key = f"{self.run}/{self.effect.address}"
         step = Step(self.effect.address, type, payload, checks, policy, key)
         session = self.text(str(self.given.get("session") or "new"))

@@ -20,7 +20,7 @@ from runner.workflows.nodes import Iterations, Node
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from runner.workflows.model import Budget, Param
+    from runner.workflows.model import Param
 
 Place = tuple[str | int, ...]
 SUFFIXES = (".yaml", ".yml")
@@ -280,7 +280,7 @@ class _Builder:
         }
         if kind in ("loop", "group"):
             inner = self._children(source, step.steps or (), step.pattern or "pipeline", (*path, "steps"), above)
-            return Node(**common, children=inner, iterations=_iterations(step), definition=_limits(step.timeout))
+            return Node(**common, children=inner, iterations=_iterations(step), definition=_around(step))
         if kind == "workflow":
             return self._call(source, step, path, above, common)
         return Node(**common, definition=definition_of(step, source))
@@ -321,14 +321,15 @@ class _Builder:
             params=dict(step.params),
             defaults=inner.defaults,
             outputs=inner.outputs,
-            definition=_limits(step.timeout, other.workflow.timeout, budget=other.workflow.budget),
+            definition=_around(step, other.workflow),
         )
 
 
-def _limits(*timeouts: float | None, budget: Budget | None = None) -> dict[str, Any]:
-    """What all steps of a container together may take and spend."""
-    found: dict[str, Any] = {"timeout": min((one for one in timeouts if one is not None), default=None)}
-    found["budget"] = None if budget is None else budget.model_dump()
+def _around(step: Step, inner: Workflow | None = None) -> dict[str, Any]:
+    """What a container says for all steps in it together: where they begin, what they may take and spend."""
+    timeouts = [one.timeout for one in (step, inner) if one is not None and one.timeout is not None]
+    budget = inner.budget.model_dump() if inner is not None and inner.budget is not None else None
+    found = {"timeout": min(timeouts, default=None), "budget": budget, "workdir": step.workdir}
     return {name: value for name, value in found.items() if value is not None}
 
 

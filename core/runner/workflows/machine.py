@@ -9,6 +9,7 @@ met; it is done when all its children are.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -180,7 +181,8 @@ class Machine:
                 return
         elif skip is not None:
             command = skip.removeprefix("sh:").strip()
-            self._ask(Effect("probe", f"{item.path}?", item.node, item.frame.scope, command), item)
+            frame = item.frame
+            self._ask(Effect("probe", f"{item.path}?", item.node, frame.scope, command, frame.workdir), item)
             return
         self._start(item)
 
@@ -223,24 +225,32 @@ class Machine:
             seen.append(before)
 
     def _start(self, item: Item) -> None:
-        node = item.node
+        node, frame = item.node, item.frame
+        item.workdir = frame.workdir
+        if node.is_container and "workdir" in node.definition:
+            try:
+                item.workdir = os.path.join(item.workdir, render(node.definition["workdir"], frame.scope))
+            except TemplateError as error:
+                self._fail(item, f"workdir: {error}")
+                return
         if node.kind == "loop":
             assert node.iterations is not None
             if node.iterations.max is not None:
                 self._set(item, "running")
                 self._next_round(item)
             elif isinstance(node.iterations.over, str):
-                self._ask(Effect("expand", f"{item.path}*", node, item.frame.scope, node.iterations.over), item)
+                glob = node.iterations.over
+                self._ask(Effect("expand", f"{item.path}*", node, frame.scope, glob, item.workdir), item)
             else:
                 self._expanded(item, Result(values={"items": list(node.iterations.over or ())}))
         elif node.kind == "group":
             self._set(item, "running")
-            self._open(item, node.children, item.path, item.frame.scope)
+            self._open(item, node.children, item.path, frame.scope)
         elif node.kind == "workflow":
             self._set(item, "running")
             self._enter(item)
         else:
-            self._ask(Effect("run", item.path, node, item.frame.scope), item)
+            self._ask(Effect("run", item.path, node, frame.scope, "", frame.workdir), item)
 
     def _enter(self, item: Item) -> None:
         """A sub-workflow sees its parameters and nothing else."""
@@ -309,7 +319,9 @@ class Machine:
 
     def _finished(self, item: Item, result: Result) -> None:
         item.result = result
-        if item.node.capture is not None and (result.ok or result.output):
+        # What never came to an end has no output; what failed may have an empty one.
+        told = result.ok or result.output or "captured" in result.values or result.values.get("exit_code") is not None
+        if item.node.capture is not None and told:
             value = result.values.get("captured", result.output)
             self._captures(item).put(item.node.capture, value)
         if result.ok:

@@ -284,7 +284,7 @@ class Step(Model):
     workdir: str | None = Field(
         None,
         validation_alias=AliasChoices("workdir", "cwd"),
-        description="the folder it runs in, below that of the run",
+        description="the folder it runs in, below that of the run; of a loop, group or workflow: all its steps",
     )
     capture: Variable | None = Field(None, description="a name for its output, for the steps after it")
     capture_stderr: bool = Field(
@@ -342,17 +342,6 @@ class Step(Model):
         description="where it may edit: beside the others (shared), in a worktree that is merged (isolated), nowhere",
     )
     touches: Globs = Field((), description="the only files it edits")
-    packages: Globs = Field((), description="parts of the repository it touches")
-    isolated_from: Globs = Field(
-        (),
-        validation_alias=AliasChoices("isolated_from", "isolatedFrom"),
-        description="steps that must not run beside it",
-    )
-    requires_before: Globs = Field(
-        (),
-        validation_alias=AliasChoices("requires_before", "requiresBefore"),
-        description="steps that must have run before it",
-    )
 
     @property
     def kind(self) -> str:
@@ -400,7 +389,7 @@ _RUNS = {
     "on_unknown",
     "budget",
 }
-_WRITES = {"writes", "touches", "packages", "isolated_from", "requires_before"}
+_WRITES = {"writes", "touches"}
 _COMMON = frozenset(
     ("id", "description", "needs", "when", "skip_if", "break_if", "continue_on_failure", "timeout", *KINDS)
 )
@@ -411,9 +400,9 @@ _OF_KIND = {
     | _WRITES,
     "shell": {"shell", "env", "workdir", "capture", "capture_stderr", "capture_format", "mode"} | _RUNS | _WRITES,
     "script": {"script_inputs", "env", "workdir", "capture", "capture_stderr", "capture_format"} | _RUNS | _WRITES,
-    "loop": {"pattern"},
-    "group": {"pattern"},
-    "workflow": {"params", "workdir", "session"},
+    "loop": {"pattern", "workdir"},
+    "group": {"pattern", "workdir"},
+    "workflow": {"params", "workdir"},
     "task": {"with_", "machine", "returns", "agent", "model", "capture"} | _RUNS | _WRITES,
     "gate": {"options", "deadline", "default", "capture"},
     "preflight": {"env", "workdir"},

@@ -12,8 +12,8 @@ from runner.cli.flowfile import refuse
 from runner.cli.flowrun import carry_on
 from runner.cli.runview import run_json
 from runner.errors import Conflict, UsageError
-from runner.statuses import DONE, HELD
-from runner.store import RetryTask
+from runner.statuses import CANCELLED, DONE, HELD, STATUSES
+from runner.store import RetryTask, TaskFilter
 from runner.tasknames import find_task
 from runner.who import submitter
 
@@ -36,7 +36,7 @@ _DYING: Final = 8.0
         "  runner workflow resume 3fk2 --dry-run\n"
     ),
 )
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--from", "start", metavar="STEP", help="Run this step again, and what depends on it.")
 @click.option("--until", metavar="STEP", help="Run this step and what it needs, and nothing else.")
 @click.option(
@@ -52,7 +52,7 @@ _DYING: Final = 8.0
 @click.pass_obj
 def resume(
     inv: Invocation,
-    run_id: str,
+    run_id: str | None,
     start: str | None,
     until: str | None,
     workspace: str | None,
@@ -60,13 +60,13 @@ def resume(
     dry_run: bool,
     junit: str | None,
 ) -> None:
-    """Go on with a run: steps with a result that holds stay, the others run.
+    """Go on with a run (default: the newest that is not done): steps with a result that holds stay, the others run.
 
     The file is read again. A step runs again when it failed, when its definition changed, or when something
     it needs came to another result.
     """
     app = inv.app(code=True)
-    task = _run(inv, run_id)
+    task = _run(inv, run_id or _newest(inv))
     from runner.cli.resuming import plan_resume, rewound  # here: pydantic
     from runner.workflows.problems import problems
 
@@ -90,6 +90,17 @@ def resume(
     _tell(inv, going, inv.talk)
     app.store.commit([RetryTask(task=task.id, by=submitter(), payload=payload)])
     raise SystemExit(carry_on(inv, app, task.id, junit))
+
+
+def _newest(inv: Invocation) -> str:
+    """The newest run of this project that did not come to its end."""
+    left = tuple(status for status in STATUSES if status not in (DONE, CANCELLED))
+    found = inv.store().queue.find(
+        TaskFilter(statuses=left, type="workflow", project=inv.app().project_id, limit=1, newest=True)
+    )
+    if not found:
+        raise UsageError("no run is left to go on with", "runner runs lists them all")
+    return found[0].id
 
 
 def _run(inv: Invocation, word: str) -> Task:
