@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,7 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
         if item.path not in account.steps:
             account.saw(item)
     steps = [{"attempts": 0, **told} for told in account.steps.values() if told.get("path")]
-    root = machine.root
+    root, spent = machine.root, flow.limits.spending
     places = {path: place for place, path in enumerate(account.steps)}
     asked = sorted(waiting, key=lambda one: places.get(one[0].address, 0))
     body: dict[str, Any] = {
@@ -68,11 +67,11 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
         "steps": steps,
         "steps_left_out": account.left_out,
         "waiting": [_waiting(effect, wait) for effect, wait in asked],
-        "unknown": flow.unknown,
+        "unknown": flow.unknown.told,
         "warnings": flow.warnings,
         "outputs": {key: value for key, value in root.result.values.items() if isinstance(value, str)},
-        "active_s": round(flow.before + time.monotonic() - flow.began, 3),
-        "usage": {"cost_usd": flow.spending.usd, "tokens": flow.spending.tokens, "turns": flow.spending.turns},
+        "active_s": round(flow.limits.active, 3),
+        "usage": {"cost_usd": spent.usd, "tokens": spent.tokens, "turns": spent.turns},
     }
     if machine.over or machine.stopping or not waiting:
         failed = [told for told in steps if told.get("status") == "failed" and told.get("summary") != "a step failed"]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.account import Account
-from runner.engine.budget import Spending
-from runner.engine.journal import Again, Decision, Journal, result_of, within
+from runner.engine.journal import Again, Decision, Journal, result_of
 from runner.engine.leaf import Assignment
+from runner.engine.limits import Limits
 from runner.engine.plan import completed
 from runner.engine.runfolder import RunFolder
 from runner.engine.sessions import Sessions
 from runner.engine.tried import OUTPUT
+from runner.engine.unknown import Unknown
 from runner.engine.waits import Wait
 from runner.model import Check, Step, StepResult
 from runner.offers import capabilities_of
@@ -28,7 +27,7 @@ from runner.workflows.payload import library, values_of
 from runner.workflows.select import only_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.engine.held import Held
     from runner.engine.tried import LeafEnd
@@ -62,15 +61,12 @@ class Flow:
         )
         self.resume_from = self._rewound(previous)
         self.sessions = Sessions(self.payload.get("_session"))
-        self.spending = Spending(None if flow.budget is None else flow.budget.model_dump(), previous)
-        self.began = time.monotonic()
-        self.before = float((held.task.result or {}).get("active_s") or 0.0)
-        self.deadline = None if flow.timeout is None else self.began + max(0.0, flow.timeout - self.before)
+        budget = None if flow.budget is None else flow.budget.model_dump()
+        used = float((held.task.result or {}).get("active_s") or 0.0)
+        self.limits = Limits(budget, flow.timeout, used, previous, self.journal)
+        self.unknown = Unknown(held, self.journal)
         self.warnings: list[str] = []
-        self.unknown: list[dict[str, Any]] = []
         self.account = Account()
-        self._opened: dict[str, float] = {}
-        self._spent: dict[str, Spending] = {}
         self.reasons: dict[str, str] = {}
         """Why what has no result that holds runs."""
         self._leaves: dict[str, Leaf] = {}
@@ -130,7 +126,7 @@ class Flow:
         self.account.begins(effect)
         self.reasons[address] = why
         if why == "unknown":
-            self._note_unknown(effect)
+            self.unknown.note(effect)
         return None
 
     def _seeded(self, address: str) -> Result | None:
@@ -162,34 +158,6 @@ class Flow:
             ).leaf()
         return found
 
-    def _note_unknown(self, effect: Effect) -> None:
-        row = self.journal.unknown(effect.address)
-        assert row is not None
-        then = self._on_unknown(effect)
-        self.unknown.append({"path": effect.address, "attempt": row.n, "then": then})
-        self._held.say("attempt.unknown", step=effect.address, n=row.n, then=then)
-
-    def _on_unknown(self, effect: Effect) -> str:
-        said = effect.node.definition.get("on_unknown")
-        if said:
-            return str(said)
-        return "resume" if effect.node.kind == "agent" and self._old_session(effect.address) else "retry"
-
-    def _old_session(self, address: str) -> str | None:
-        """The session that an attempt had which never said what came of it: its call was written down before."""
-        row = self.journal.unknown(address)
-        if row is None:
-            return None
-        folder = self._held.app.project.state / "runs" / self._held.task.id / "steps" / address / str(row.number)
-        for name in ("session.json", "argv.json"):
-            try:
-                session = json.loads((folder / name).read_text(encoding="utf-8")).get("session")
-            except (OSError, ValueError):
-                continue
-            if session:
-                return str(session)
-        return None
-
     # What waits
 
     def waits(self, effect: Effect) -> Wait | None:
@@ -198,24 +166,16 @@ class Flow:
             return None
         leaf, address = self._leaf(effect), effect.address
         row = self.journal.unknown(address)
-        if row is not None and self.journal.decision(address) is None and self._on_unknown(effect) == "hold":
+        if row is not None and self.journal.decision(address) is None and self.unknown.rule(effect) == "hold":
             return Wait(f"step '{address}' was interrupted in attempt {row.n}, and nobody knows what it did")
         if leaf.step.type == "agent_run":
-            over = self.spending.over()
-            if over:
-                return Wait(f"the budget is spent ({over}); raise it, then resume", "budget")
-            for path, spent in self._spendings(self.machine.item(effect)):
-                if spent.over():
-                    return self._overspent(effect, path, spent.over())
+            item = self.machine.item(effect)
+            over = self.limits.over(item, tolerated=not self.machine.counts(item))
+            if over is not None:
+                return over
             if leaf.session not in _HOW and not self.sessions.take(leaf.session, self._agent(leaf)):
                 return Wait()
         return None
-
-    def _overspent(self, effect: Effect, path: str, over: str) -> Wait:
-        """The budget of a container is spent: a person is asked, or it is a failure where one is tolerated."""
-        said = f"the budget of '{path}' is spent ({over})"
-        fails = not self.machine.counts(self.machine.item(effect))
-        return Wait(said if fails else f"{said}; raise it, then resume", "budget", fails=fails)
 
     # What runs
 
@@ -243,7 +203,7 @@ class Flow:
             delay=leaf.delay,
             resume=effect.node.definition.get("retry_session") == "resume",
             clean=effect.node.definition.get("retry_from") == "clean",
-            deadline=self._deadline(item),
+            deadline=self.limits.deadline_of(item),
             workdir=leaf.workdir,
             env={"RUNNER_STEP": effect.address, **leaf.env},
             about=self._about(effect),
@@ -256,7 +216,7 @@ class Flow:
             travels=self._travels(step.type, leaf.machine),
             machine=leaf.machine,
             returns=effect.node.definition.get("returns") == "changes",
-            rejoin=self._rejoin(effect),
+            rejoin=self.unknown.rejoin(effect.address),
             touches=tuple(effect.node.definition.get("touches") or ()),
         )
 
@@ -266,13 +226,13 @@ class Flow:
         step = Step(effect.address, "expand", {"glob": pattern}, key=f"{self._held.task.id}/{effect.address}")
         data = {"digest": digest, "definition": definition}
         return Assignment(
-            step=step, task=self._task(None), data=data, deadline=self.deadline, workdir=effect.workdir or None
+            step=step, task=self._task(None), data=data, deadline=self.limits.deadline, workdir=effect.workdir or None
         )
 
     def _verify_first(self, effect: Effect) -> bool:
         """Whether the checks are asked before anything runs: nobody knows what was done, or a person mended it."""
         if self.journal.unknown(effect.address) is not None:
-            return self._on_unknown(effect) == "verify"
+            return self.unknown.rule(effect) == "verify"
         rows = self.journal.attempts(effect.address)
         return bool(rows) and bool((rows[-1].result or {}).get("held"))
 
@@ -289,27 +249,6 @@ class Flow:
         outcome = "ok" if decision.verdict == "done" else "check_failed"
         return StepResult(outcome, output, evidence={**evidence, "by": decision.by, "notes": decision.notes})
 
-    def _deadline(self, item: Item) -> float | None:
-        """When a step has to have ended, as `time.monotonic()`: by the run's time, and that of what is around it."""
-        found = [] if self.deadline is None else [self.deadline]
-        for owner in _around(item):
-            limit = owner.node.definition.get("timeout")
-            if limit is not None:
-                found.append(self._opened.setdefault(owner.path, time.monotonic()) + float(limit))
-        return min(found, default=None)
-
-    def _spendings(self, item: Item) -> list[tuple[str, Spending]]:
-        """What was spent in the containers around a step that have a budget, with their paths."""
-        found = []
-        for owner in _around(item):
-            given = owner.node.definition.get("budget")
-            if given is not None and owner.path not in self._spent:
-                rows = [row for path, rows in self.journal.rows.items() if within(path, owner.path) for row in rows]
-                self._spent[owner.path] = Spending(given, rows)
-            if given is not None:
-                found.append((owner.path, self._spent[owner.path]))
-        return found
-
     def _travels(self, type: str, machine: str | None) -> bool:
         """Whether a step can't run here: it names another machine, or needs what this one does not offer."""
         app, here = self._held.app, self._held.machine
@@ -319,21 +258,12 @@ class Flow:
         needed = app.types[type].requires
         return bool(needed) and not set(needed) <= set(capabilities_of(app, here))
 
-    def _rejoin(self, effect: Effect) -> int | None:
-        """The number of the first of the last attempts that nobody knows the end of: its task may still run."""
-        unknown = None
-        for row in reversed(self.journal.attempts(effect.address)):
-            if row.outcome not in (None, "lost_claim"):
-                break
-            unknown = row.number
-        return unknown
-
     def _with_session(self, effect: Effect, leaf: Leaf, item: Item) -> Step:
         if leaf.step.type != "agent_run":
             return leaf.step
         session, warning = None, ""
-        if self._on_unknown(effect) == "resume" and self.journal.unknown(effect.address) is not None:
-            session = self._old_session(effect.address)
+        if self.unknown.rule(effect) == "resume" and self.journal.unknown(effect.address) is not None:
+            session = self.unknown.session(effect.address)
         if session is None:
             session, warning = self.sessions.find(item, leaf.session, self._agent(leaf))
         if warning:
@@ -393,9 +323,7 @@ class Flow:
         if leaf is not None and leaf.step.type == "agent_run":
             self.sessions.give(leaf.session, self._agent(leaf))
             self._name_session(leaf, made)
-        self.spending.add(body)
-        for _, spent in self._spendings(self.machine.item(effect)):
-            spent.add(body)
+        self.limits.add(self.machine.item(effect), body)
         return made
 
     def _name_session(self, leaf: Leaf, result: Result) -> None:
@@ -426,14 +354,6 @@ class Flow:
 
 def _failed(sentence: str) -> Result:
     return Result("crashed", "", {"summary": sentence})
-
-
-def _around(item: Item) -> Iterator[Item]:
-    """The containers that a step stands in, the innermost first."""
-    owner = item.frame.owner
-    while owner is not None:
-        yield owner
-        owner = owner.frame.owner
 
 
 def _list_of(effect: Effect) -> list[Any] | None:

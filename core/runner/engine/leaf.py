@@ -19,12 +19,11 @@ from runner.engine.budget import exceeded, sums
 from runner.engine.context import TaskContext
 from runner.engine.guard import Guard
 from runner.engine.plan import contract_env
-from runner.engine.seal import Seal, digest, step_seal, take_seal
-from runner.engine.seal import verdict as seal_verdict
+from runner.engine.sealing import Sealing
 from runner.engine.travel import changes_of
 from runner.engine.tried import PARKS, LeafEnd, Tried
 from runner.errors import CheckHeld, RunnerError, UsageError
-from runner.model import Check, Repair, StepResult, Verdict
+from runner.model import Repair, StepResult, Verdict
 from runner.store import FinishAttempt, StartAttempt
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 RETRIED: Final = frozenset(("crashed", "timeout", "stalled", "no_op"))
 """What is worth another try; a red check is repaired, never tried again."""
-_NO_GATE: Final = frozenset(("exit_code", "output_contains", "file_exists", "json_schema", "pr_url"))
-"""Checks that have nothing which could be edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class LeafRun:
         self._n = n
         self._number = max((row.number for row in assignment.previous), default=0)
         """Of this step's attempts, the last; `n` counts those of the whole task."""
-        self._seals: list[Seal] = []
+        self._sealing: Sealing | None = None
         self._mark: Mark | None = None
         self.kept: list[Artifact] = []
         self._usages: list[Usage | None] = []
@@ -133,7 +130,9 @@ class LeafRun:
                 attempt=self._n,
                 snapshot=given.clean,
             )
-        self._seals = [self._step_seal(node)]
+        sealing = self._sealing = Sealing(
+            node, self._place.root, self._cwd, self._file("seal", ".json"), given.previous
+        )
         todo, repairs, last, tries = node, 0, None, given.tried
         previous = list(given.previous)
         if given.decided is not None:
@@ -169,16 +168,17 @@ class LeafRun:
                 return self._ended(tried, held=held)
             previous = [*previous, *self._now(tried)]
             repairs, last = repairs + 1, tried
-            # What the step itself may edit, its repair may not: it is held to the gate as it is now.
-            self._seals = [self._seals[0], self._repair_seal(node)]
+            sealing.for_repair()
             todo = self._repairing(node, decision.step or node)
             if todo.type != node.type:
                 # Somebody else mends what this step found wrong; then the step itself runs again.
-                gate = self._script_seal(node, tried)
+                gate = sealing.of_program(tried)
                 mended = self._mend(todo, previous, last, repairs)
                 if mended.outcome in PARKS:
                     return self._ended(mended)
-                if self._edited(gate, mended):
+                edited = sealing.edited(gate)
+                if edited is not None:
+                    self._told_red(mended, edited)
                     self._block(node, mended)
                     return self._ended(mended, held=True)
                 previous = [*previous, *self._now(mended)]
@@ -241,46 +241,15 @@ class LeafRun:
             todo = replace(todo, payload={**repairer, **todo.payload})
         return todo
 
-    # Seals
-
     def _file(self, kind: str, suffix: str) -> Path:
         """A file of the run's folder that is about this step."""
         name = self.path.replace("/", "%2f") + suffix
         return self._app.project.state / "runs" / self._held.task.id / f"{kind}s" / name
 
-    def _step_seal(self, node: Step) -> Seal:
-        """The seal of the first attempt, whoever made it: one of our own would bless what was edited since."""
-        if not node.policy.protect and all(check.type in _NO_GATE for check in node.checks):
-            return Seal(may_edit=node.policy.may_edit)
-        previous = self.assignment.previous
-        known = [str(a.result["seal"]) for a in previous if a.result and a.result.get("seal")]
-        path = self._file("seal", ".json")
-        return step_seal(
-            path,
-            self._place.root,
-            node.checks,
-            node.policy,
-            cwd=self._cwd,
-            known=known[0] if known else None,
-        )
-
-    def _repair_seal(self, node: Step) -> Seal:
-        return take_seal(self._place.root, node.checks, replace(node.policy, may_edit=()), cwd=self._cwd)
-
-    def _script_seal(self, node: Step, tried: Tried) -> Seal:
-        """The seal of what a step without an agent runs: its own end is the gate of who mends what it found wrong."""
-        words = (node.payload.get("script"), node.payload.get("command"), tried.result.evidence.get("framework"))
-        gate = [Check("command", word) for word in words if isinstance(word, str)]
-        return take_seal(self._place.root, gate, replace(node.policy, may_edit=()), cwd=self._cwd)
-
-    def _edited(self, gate: Seal, mended: Tried) -> bool:
-        """Whether who mended edited the gate; the verdict is then what came of the attempt."""
-        verdict = seal_verdict(gate, self._place.root)
-        if verdict.ok:
-            return False
+    def _told_red(self, mended: Tried, verdict: Verdict) -> None:
+        """Who mended edited the gate: the verdict is what came of the attempt."""
         mended.outcome, mended.verdicts = "check_failed", [verdict]
         folders.write_json(mended.context.folder / "verdicts.json", verify.as_json(mended.verdicts))
-        return True
 
     # Attempts
 
@@ -307,7 +276,7 @@ class LeafRun:
         self._number += 1
         context = self._context(todo, previous)
         tried = self.tried = Tried(n, context, StepResult("lost_claim"), account=self._account(agent))
-        tried.seal = digest(self._seals[0]) if self._seals and self._seals[0].guarded else None
+        tried.seal = self._sealing.digest if self._sealing is not None else None
         step_path = "" if self.assignment.lone else self.path
         self._progress.attempt(self._number, repair=repairs > 0, step=step_path)
         self._place.begin(n, self.no_snapshot)
@@ -408,8 +377,7 @@ class LeafRun:
             submitted=False,
         ):
             return evidence.unmet(result)
-        gates = [seal_verdict(seal, place.root) for seal in self._seals if seal.guarded]
-        tried.verdicts = [one for one in gates if not one.ok][:1] or gates[:1]
+        tried.verdicts = self._sealing.verdicts() if self._sealing is not None else []
         if not tried.red:
             # Checks of an edited gate would only say what the editor wanted.
             try:
