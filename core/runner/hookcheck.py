@@ -40,6 +40,8 @@ class Impl(NamedTuple):
 def implementations(plugin: object) -> Iterator[Impl]:
     """The marked functions of a plugin; unmarked ones do not count, whatever they are called."""
     for name in dir(plugin):
+        if name.startswith("__"):
+            continue  # Python's own: no hook is called so
         # A property of a stranger's object is not called to find out what it gives.
         if isinstance(inspect.getattr_static(plugin, name, None), property):
             continue

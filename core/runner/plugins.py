@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -92,6 +92,14 @@ class Record:
     hooks: tuple[str, ...] = ()
 
 
+class _Manager(pluggy.PluginManager):
+    """pluggy's, which looks into every attribute of a plugin: most of what is spent on a small one is Python's own."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """None for a name that can't be a hook's."""
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+
 class Plugins:
     """A plugin manager with its specs, and everything that was loaded into it.
 
@@ -100,7 +108,7 @@ class Plugins:
     """
 
     def __init__(self, switches: Sequence[str], warn: Callable[[str], None], *, lenient: bool = False) -> None:
-        self.manager = pluggy.PluginManager("runner")
+        self.manager = _Manager("runner")
         self.manager.add_hookspecs(TheSix)
         self.manager.add_hookspecs(Around)
         self.off = {name.removeprefix("no:") for name in switches if name.startswith("no:")}
