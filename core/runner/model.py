@@ -23,13 +23,17 @@ SECONDS_A_POINT: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition on a result: `type` is a registered check, `value` what it needs (a string, list or mapping)."""
+    """A condition on a result: `type` is a registered check, `value` what it needs (a string, list or mapping).
+
+    As a text it is what people are told: a mapping may have a `name` for that.
+    """
 
     type: str
     value: Any = None
 
     def __str__(self) -> str:
-        return self.type if self.value is None else f"{self.type}: {self.value}"
+        told = self.value.get("name") if isinstance(self.value, dict) else None
+        return self.type if self.value is None else f"{self.type}: {told or self.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 600.0
 """Seconds, when the check does not say."""
 
-_KEYS: Final = ("run", "timeout", "regex")
+_KEYS: Final = ("run", "timeout", "regex", "name")
 _SEARCHED: Final = 1 << 20
 """Last bytes of each log that `regex` is looked for in."""
 
@@ -31,7 +31,10 @@ def register_checks() -> dict[str, CheckSpec]:
 
 
 def parse(value: Any) -> str | dict[str, Any]:
-    """A command line, or a mapping of `run`, `timeout` (seconds) and `regex` (must occur in its output as well)."""
+    """A command line, or a mapping of `run`, `timeout` (seconds), `regex` (must occur in its output as well), `name`.
+
+    `name` is what people are told that it is, instead of the command.
+    """
     if isinstance(value, str):
         mapping = _mapping(value)
         if mapping is None:
@@ -49,6 +52,8 @@ def parse(value: Any) -> str | dict[str, Any]:
     limit = value.get("timeout")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0):
         raise ValueError("'timeout' must be seconds, more than 0")
+    if not isinstance(value.get("name", ""), str):
+        raise ValueError("'name' must be a text")
     try:
         re.compile(value.get("regex") or "")
     except (re.error, TypeError) as error:
@@ -84,8 +89,8 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
         "seconds": round(done.seconds, 3),
         "tail": _tail(done),
     }
-    shown = command if len(command) <= 80 else f"{command[:79]}…"
-    shown = " ".join(shown.split())
+    shown = " ".join((given.get("name") or command).split())
+    shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
     if done.limit is not None:
         what = f"did not end within {limit:g} s" if done.limit == "timeout" else f"was ended ({done.limit})"
         return Verdict(False, f"`{shown}` {what}", evidence)

@@ -60,6 +60,49 @@ steps:
     assert (ran.status, ran.states["box"], ran.states["after"]) == ("done", "failed", "done")
 
 
+COSTS = """
+BUDGET
+steps:
+  - id: a
+    agent: script
+    expects: answer
+    retries: 2
+    repairable: {attempts: 2}
+    verify: [{file_exists: made.txt}]
+    prompt: |
+      [[usage: 10 5 0.5]]
+      [[on-attempt 1: [[exit: 7]] ]]
+      [[on-attempt 3: [[write: made.txt <<x]] ]]
+      [[say: done]]
+"""
+
+
+def test_a_step_costs_what_all_its_attempts_did(flows: Flows) -> None:
+    ran = flows.run(COSTS.replace("BUDGET", ""))
+    assert (ran.status, len(ran.attempts)) == ("done", 3), ran.result["summary"]
+    assert ran.result["usage"] == {"cost_usd": 1.5, "tokens": 45, "turns": 0}
+    assert ran.steps["a"]["usage"]["cost_usd"] == 1.5
+
+
+@pytest.mark.parametrize(("tokens", "attempts"), [(15, 1), (30, 2), (31, 3)])
+def test_retries_and_repairs_end_when_the_runs_budget_is_spent(flows: Flows, tokens: int, attempts: int) -> None:
+    ran = flows.run(COSTS.replace("BUDGET", f"budget: {{tokens: {tokens}}}"))
+    assert len(ran.attempts) == attempts
+    assert (ran.status, ran.task.outcome) == (("done", "ok") if attempts == 3 else ("needs_human", "budget"))
+
+
+def test_a_red_command_is_red_whatever_is_left_of_the_budget(flows: Flows) -> None:
+    ran = flows.run(
+        """
+budget: {tokens: 15}
+steps:
+  - {id: a, agent: script, expects: answer, prompt: "[[usage: 10 5 0]] [[say: a]]"}
+  - {id: b, command: "false", retries: 1}
+"""
+    )
+    assert (ran.status, ran.attempts[-1].outcome) == ("failed", "check_failed")
+
+
 @pytest.mark.parametrize("rule", ["continue_on_failure: true", "break_if: failure"])
 def test_red_checks_that_are_tolerated_ask_nobody(flows: Flows, rule: str) -> None:
     ran = flows.run(
@@ -244,6 +287,24 @@ steps:
             str, repo.problems(text.replace("RULE", 'protect: "{{chck}}"').replace("name: gate", "name: check"))
         )
     )
+
+
+def test_a_red_check_is_told_as_its_author_wrote_it(flows: Flows) -> None:
+    text = """
+params: [{name: file, default: "it's there.txt"}]
+steps:
+  - id: a
+    command: "true"
+    verify: [CHECK]
+"""
+    ran = flows.run(text.replace("CHECK", '{command: "test -e {{file}}"}'))
+    assert ran.summary("a") == "`test -e it's there.txt` exited with 1"
+    ran = flows.run(text.replace("CHECK", '{command: {run: "echo {{file}}", regex: "^no$", timeout: 5}}'))
+    assert ran.summary("a") == "`echo it's there.txt` exited with 0, but its output has nothing that matches '^no$'"
+    ran = flows.run(text.replace("CHECK", '{command: {run: "test -e {{file}}", name: "{{file}} is made"}}'))
+    assert ran.summary("a") == "`it's there.txt is made` exited with 1"
+    (flows.root / "it's there.txt").write_text("")
+    assert flows.run(text.replace("CHECK", '{command: "test -e {{file}}"}')).status == "done"
 
 
 def test_what_did_not_run_has_no_outcome(flows: Flows) -> None:

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner.workspace import fetched, make_bundle
 from tests.conftest import Runner
 from tests.workflows.flows import git
 
@@ -99,6 +101,19 @@ def test_a_failure_there_is_the_steps_failure_here(pair: Pair) -> None:
     assert "the exit code is 3" in steps["away"]["summary"]
 
 
+def test_what_it_may_spend_goes_along_and_what_it_cost_comes_back(pair: Pair) -> None:
+    text = """
+budget: {tokens: BUDGET}
+steps:
+  - {id: here, agent: script, expects: answer, prompt: "[[usage: 10 5 0]] [[say: x]]"}
+  - {id: away, agent: script, machine: mac, expects: answer, retries: 3, prompt: "[[usage: 10 5 0.5]] [[exit: 7]]"}
+"""
+    ran = run(pair, text.replace("BUDGET", "40"))
+    assert ran["status"] == "needs_human"
+    assert ran["usage"] == {"cost_usd": 1.0, "tokens": 45, "turns": 0}
+    assert "its budget is spent (30 of 25 tokens)" in ran["summary"]
+
+
 def test_a_run_that_is_killed_while_it_waits_finds_the_task_again(pair: Pair) -> None:
     (pair.here / "workflows/flow.yaml").write_text(
         FLOW.replace("echo built >", "echo once >> TALLY; sleep 3; echo built >").replace(
@@ -179,3 +194,20 @@ steps:
         beats = (pair.tmp / f"beat-{machine}").read_text().split()
         assert beats == ["in", "out"] * (len(beats) // 2), machine
         assert len(beats) == 2 * 3 * 3
+
+
+def test_the_same_commit_travels_twice_at_the_same_time_and_leaves_no_name_behind(tmp_path: Path) -> None:
+    repo, other = tmp_path / "repo", tmp_path / "other"
+    repo.mkdir()
+    git(repo, "init", "-q", "-b", "main")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "first")
+    git(tmp_path, "clone", "-q", str(repo), str(other))
+    git(repo, "commit", "-q", "--allow-empty", "-m", "second")
+    commit = git(repo, "rev-parse", "HEAD")
+    with ThreadPoolExecutor(8) as pool:
+        files = [tmp_path / f"{n}.bundle" for n in range(16)]
+        list(pool.map(lambda file: make_bundle(repo, commit, file), files))
+    for place in (repo, other):
+        with fetched(place, files[7], commit):
+            assert git(place, "cat-file", "-t", commit) == "commit"
+        assert git(place, "for-each-ref", "refs/runner-travel") == ""

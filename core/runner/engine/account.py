@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.workflows.items import ENDED
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.engine.runfolder import RunFolder
+    from runner.model import Usage
     from runner.workflows.items import Effect, Item
 
 _MOST: Final = 5000
@@ -34,8 +36,13 @@ class Account:
         """The effect has no result that holds: it is done now."""
         self._started[effect.address] = time.monotonic()
 
-    def came_to(self, effect: Effect, body: Mapping[str, Any], attempts: int, *, kept: float | None = None) -> None:
-        """What a step came to, as the journal has it; `kept`: how long it took when it ran, before."""
+    def came_to(
+        self, effect: Effect, body: Mapping[str, Any], attempts: int, spent: Usage | None, *, kept: float | None = None
+    ) -> None:
+        """What a step came to, as the journal has it, and what all its attempts cost.
+
+        `kept`: how long it took when it ran, before.
+        """
         if effect.kind != "run":
             return
         took = time.monotonic() - self._started.pop(effect.address, self._began) if kept is None else kept
@@ -43,7 +50,7 @@ class Account:
             output=str(body.get("output") or "")[:500],
             duration_s=round(took, 3),
             attempts=attempts,
-            usage=body.get("usage"),
+            usage=None if spent is None else asdict(spent),
             kept=kept is not None,
         )
 

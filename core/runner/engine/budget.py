@@ -1,56 +1,62 @@
-"""What a run has spent, and whether its budget allows more."""
+"""What attempts have cost together, and whether a budget allows more."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
+
+from runner.model import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runner.model import Attempt, Usage
-
 
 class Spending:
-    """Sums over all attempts of a run; what nobody told counts as nothing."""
+    """Sums over attempts; what nobody told counts as nothing. `budget` may have `usd`, `tokens` and `turns`."""
 
-    def __init__(self, budget: Mapping[str, Any] | None, previous: Iterable[Attempt]) -> None:
+    def __init__(self, budget: Mapping[str, Any] | None, usages: Iterable[Usage | None] = ()) -> None:
         self.usd = 0.0
         self.tokens = 0
         self.turns = 0
-        self._budget = budget
-        for row in previous:
-            self.add(row.result or {})
+        self._budget = {name: most for name, most in (budget or {}).items() if most is not None}
+        for usage in usages:
+            self.add(usage)
 
-    def add(self, body: Mapping[str, Any]) -> None:
-        """An attempt has ended: `body` is what the journal keeps of it."""
-        usage = body.get("usage")
-        if not usage:
-            return
-        self.usd += usage.get("cost_usd") or 0.0
-        self.tokens += (usage.get("input_tokens") or 0) + (usage.get("output_tokens") or 0)
-        self.turns += usage.get("turns") or 0
+    def add(self, usage: Usage | None) -> None:
+        """An attempt has ended."""
+        if usage is not None:
+            self.usd += usage.cost_usd or 0.0
+            self.tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
+            self.turns += usage.turns or 0
+
+    def left(self) -> dict[str, Any]:
+        """What may still be spent, of those parts of the budget that there are; never less than nothing."""
+        spent = {"usd": self.usd, "tokens": self.tokens, "turns": self.turns}
+        return {name: max(0, most - spent[name]) for name, most in self._budget.items()}
 
     def over(self) -> str:
-        """What is spent, where that is all there was; else an empty text."""
-        if self._budget is None:
-            return ""
-        return exceeded(self._budget, self.usd, self.tokens, self.turns)
+        """The first part of the budget that is used up, in words; else an empty text."""
+        most = self._budget
+        if "usd" in most and self.usd >= most["usd"]:
+            return f"${self.usd:.2f} of ${most['usd']:.2f}"
+        if "tokens" in most and self.tokens >= most["tokens"]:
+            return f"{self.tokens} of {most['tokens']} tokens"
+        if "turns" in most and self.turns >= most["turns"]:
+            return f"{self.turns} of {most['turns']} turns"
+        return ""
 
 
-def exceeded(budget: Mapping[str, Any], usd: float, tokens: int, turns: int) -> str:
-    """The first part of a budget that is used up, in words; else an empty text."""
-    if budget.get("usd") is not None and usd >= budget["usd"]:
-        return f"${usd:.2f} of ${budget['usd']:.2f}"
-    if budget.get("tokens") is not None and tokens >= budget["tokens"]:
-        return f"{tokens} of {budget['tokens']} tokens"
-    if budget.get("turns") is not None and turns >= budget["turns"]:
-        return f"{turns} of {budget['turns']} turns"
-    return ""
+def usage_of(result: Mapping[str, Any] | None) -> Usage | None:
+    """What an attempt cost, by what the journal keeps of it."""
+    given = (result or {}).get("usage")
+    return Usage(**given) if given else None
 
 
-def sums(usages: Iterable[Usage | None]) -> tuple[float, int, int]:
-    """US dollars, tokens and turns of several attempts."""
+def total(usages: Iterable[Usage | None]) -> Usage | None:
+    """What several attempts cost together; of what none of them told nothing is known."""
     known = [usage for usage in usages if usage is not None]
-    usd = sum(usage.cost_usd or 0.0 for usage in known)
-    tokens = sum((usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in known)
-    return usd, tokens, sum(usage.turns or 0 for usage in known)
+    if not known:
+        return None
+    told = {field.name: [getattr(usage, field.name) for usage in known] for field in fields(Usage)}
+    numbers = {name: [one for one in values if one is not None] for name, values in told.items()}
+    return Usage(**{name: sum(values) if values else None for name, values in numbers.items()})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.account import Account
+from runner.engine.budget import total, usage_of
 from runner.engine.journal import Again, Decision, Journal, result_of
 from runner.engine.leaf import Assignment
 from runner.engine.limits import Limits
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from runner.engine.held import Held
     from runner.engine.tried import LeafEnd
-    from runner.model import Attempt, Task
+    from runner.model import Attempt, Task, Usage
     from runner.templates import Scope
     from runner.workflows.items import Effect, Item
     from runner.workflows.load import Loaded
@@ -211,7 +212,7 @@ class Flow:
             repairer=leaf.repairer,
             verify_first=self._verify_first(effect),
             decided=self._decided(effect, decision),
-            budget=effect.node.definition.get("budget"),
+            budget=self.limits.left(item, effect.node.definition.get("budget")),
             isolated=effect.kind == "run" and effect.node.definition.get("writes") == "isolated",
             travels=self._travels(step.type, leaf.machine),
             machine=leaf.machine,
@@ -318,13 +319,18 @@ class Flow:
     def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
         """What the machine is told."""
         made = result_of(end.tried.n, end.outcome, body)
-        self.account.came_to(effect, body, end.tried.context.attempt)
+        spent = total([*self._usages_before(effect), *end.usages])
+        self.account.came_to(effect, body, end.tried.context.attempt, spent)
         leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self.sessions.give(leaf.session, self._agent(leaf))
             self._name_session(leaf, made)
-        self.limits.add(self.machine.item(effect), body)
+        self.limits.add(self.machine.item(effect), end.usages)
         return made
+
+    def _usages_before(self, effect: Effect) -> list[Usage | None]:
+        """What the attempts of a step cost that the journal has of before."""
+        return [usage_of(row.result) for row in self.journal.attempts(effect.address)]
 
     def _name_session(self, leaf: Leaf, result: Result) -> None:
         session = result.values.get("session")
@@ -335,7 +341,7 @@ class Flow:
         """A result of before that holds: it is told like one of now."""
         row = self.journal.attempts(effect.address)[-1]
         took = (row.ended_at or row.started_at) - row.started_at
-        self.account.came_to(effect, row.result or {}, row.number, kept=took)
+        self.account.came_to(effect, row.result or {}, row.number, total(self._usages_before(effect)), kept=took)
         leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self._name_session(leaf, known)

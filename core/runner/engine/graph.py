@@ -38,6 +38,7 @@ class Lone:
             task=task,
             previous=tuple(previous),
             repaired=repairs_spent(previous, task.attempts),
+            budget=task.spec.get("budget"),
             lone=True,
         )
         self.workplace = held.app.types[task.type].workplace

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runner import artifacts
 from runner.engine import evidence, folders, prints, step, verify
-from runner.engine.budget import exceeded, sums
+from runner.engine.budget import Spending, usage_of
 from runner.engine.context import TaskContext
 from runner.engine.guard import Guard
 from runner.engine.plan import contract_env
@@ -111,7 +111,8 @@ class LeafRun:
         self._sealing: Sealing | None = None
         self._mark: Mark | None = None
         self.kept: list[Artifact] = []
-        self._usages: list[Usage | None] = []
+        self.usages: list[Usage | None] = []
+        """What each attempt cost that was made here."""
 
     @property
     def path(self) -> str:
@@ -147,13 +148,12 @@ class LeafRun:
         while True:
             tried = self._attempt(todo, previous, last, repairs)
             outcome = tried.outcome = self._judge(node, tried)
-            self._usages.append(tried.result.usage)
-            if outcome in (*RETRIED, "check_failed") and self._over_budget(tried):
+            if self._goes_on(node, outcome, tries, repairs) and self._over_budget(tried):
                 return self._ended(tried)
             if outcome in RETRIED and tries < given.retries:
                 self._rest()
                 if self._held.stop.pausing and not given.lone:
-                    return LeafEnd(tried, paused=True, kept=self.kept)
+                    return LeafEnd(tried, paused=True, kept=self.kept, usages=self.usages)
                 tries += 1
                 last, previous = tried, [*previous, *self._now(tried)]
                 todo = self._once_more(node, tried)
@@ -191,13 +191,22 @@ class LeafRun:
         self.tried = Tried(self._n, context, result, outcome=result.outcome)
         return self.tried
 
+    def _goes_on(self, node: Step, outcome: str, tries: int, repairs: int) -> bool:
+        """Whether an agent would have to work once more."""
+        given = self.assignment
+        if outcome == "check_failed":
+            return given.repaired + repairs < node.policy.repairs
+        return outcome in RETRIED and node.type == "agent_run" and (given.lone or tries < given.retries)
+
     def _over_budget(self, tried: Tried) -> bool:
         """Whether the step may spend no more: then a person is asked instead of another attempt."""
-        over = exceeded(self.assignment.budget, *sums(self._usages)) if self.assignment.budget else ""
+        given = self.assignment
+        before = [usage_of(row.result) for row in given.previous] if given.lone else []
+        over = Spending(given.budget, [*before, *self.usages]).over()
         if over:
             tried.outcome = "budget"
             tried.result = replace(
-                tried.result, evidence={**tried.result.evidence, "error": f"its budget is spent: {over}"}
+                tried.result, evidence={**tried.result.evidence, "error": f"its budget is spent ({over})"}
             )
         return bool(over)
 
@@ -213,7 +222,7 @@ class LeafRun:
             sent = changes_of(self._place, tried.context.folder)
             if sent is not None:
                 self.upload(tried, *sent)
-        return LeafEnd(tried, held, kept=self.kept)
+        return LeafEnd(tried, held, kept=self.kept, usages=self.usages)
 
     def _rest(self) -> None:
         """The pause before another try."""
@@ -285,6 +294,7 @@ class LeafRun:
                 tried.result = step.run(self._app, todo, context)
         finally:
             tried.kept.update(self._place.end(n, self.no_snapshot))
+        self.usages.append(tried.result.usage)
         self._progress.spent(tried.result.usage)
         self._held.stop.check()
         return tried

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from runner.engine.budget import Spending
+from runner.engine.budget import Spending, usage_of
 from runner.engine.journal import within
 from runner.engine.waits import Wait
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from runner.engine.journal import Journal
-    from runner.model import Attempt
+    from runner.model import Attempt, Usage
     from runner.workflows.items import Item
 
 
@@ -28,7 +28,7 @@ class Limits:
         previous: Sequence[Attempt],
         journal: Journal,
     ) -> None:
-        self.spending = Spending(budget, previous)
+        self.spending = Spending(budget, (usage_of(row.result) for row in previous))
         self._began = time.monotonic()
         self._used = used
         self.deadline = None if timeout is None else self._began + max(0.0, timeout - used)
@@ -63,11 +63,19 @@ class Limits:
                 return Wait(said if tolerated else f"{said}; raise it, then resume", "budget", fails=tolerated)
         return None
 
-    def add(self, item: Item, body: Mapping[str, Any]) -> None:
-        """What a step cost, as the journal has it."""
-        self.spending.add(body)
-        for _, spent in self._spendings(item):
-            spent.add(body)
+    def left(self, item: Item, own: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """What the attempts of a step may spend: its `own` budget, within what is left around it; None is any."""
+        found = {name: most for name, most in (own or {}).items() if most is not None}
+        for spending in (self.spending, *(spent for _, spent in self._spendings(item))):
+            for name, most in spending.left().items():
+                found[name] = min(found.get(name, most), most)
+        return found or None
+
+    def add(self, item: Item, usages: Sequence[Usage | None]) -> None:
+        """What the attempts of a step cost that have just been made."""
+        for spending in (self.spending, *(spent for _, spent in self._spendings(item))):
+            for usage in usages:
+                spending.add(usage)
 
     def _spendings(self, item: Item) -> list[tuple[str, Spending]]:
         """What was spent in the containers around a step that have a budget, with their paths."""
@@ -76,7 +84,7 @@ class Limits:
             given = owner.node.definition.get("budget")
             if given is not None and owner.path not in self._spent:
                 rows = [row for path, rows in self._journal.rows.items() if within(path, owner.path) for row in rows]
-                self._spent[owner.path] = Spending(given, rows)
+                self._spent[owner.path] = Spending(given, (usage_of(row.result) for row in rows))
             if given is not None:
                 found.append((owner.path, self._spent[owner.path]))
         return found

@@ -414,7 +414,7 @@ def _crashed(job: Job, sentence: str) -> LeafEnd:
     result = StepResult("crashed", evidence={"error": sentence})
     tried = leaf.tried or leaf.told(result)
     tried.outcome, tried.result = "crashed", result
-    return LeafEnd(tried, kept=leaf.kept)
+    return LeafEnd(tried, kept=leaf.kept, usages=leaf.usages)
 
 
 def _trouble(error: OSError) -> str:

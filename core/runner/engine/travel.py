@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.engine import folders
+from runner.engine.budget import total, usage_of
 from runner.engine.tried import LeafEnd, Tried
 from runner.errors import Cancelled, LostClaim, RunnerError
-from runner.model import SECONDS_A_POINT, StepResult, Usage
+from runner.model import SECONDS_A_POINT, StepResult
 from runner.statuses import CANCELLED, DONE, FAILED, NEEDS_HUMAN
 from runner.store import CancelTask, PutArtifact, SubmitTasks
 from runner.taskrequest import PRIORITY_MOST
-from runner.workspace import fetch_bundle, make_bundle
+from runner.workspace import fetched, make_bundle
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -100,6 +101,8 @@ class Travel:
         spec = {**task.spec, "base": self._base(tried), "root": str(app.project.root), "parent": self._held.task.id}
         if given.returns:
             spec["returns"] = "changes"
+        if given.budget:
+            spec["budget"] = dict(given.budget)
         return replace(task, id=id, spec=spec, by=f"run:{self._held.task.id}", limit_key=None)
 
     def _priority(self) -> int:
@@ -149,7 +152,6 @@ class Travel:
 
     def _end(self, tried: Tried, task: Task) -> LeafEnd:
         body = dict(task.result or {})
-        usage = body.get("usage")
         evidence = {"task": task.id, "machine": body.get("machine")}
         outcome = "ok" if task.status == DONE else str(task.outcome or "crashed")
         if task.status == NEEDS_HUMAN:
@@ -162,13 +164,13 @@ class Travel:
             str(body.get("output") or ""),
             body.get("exit_code"),
             evidence,
-            Usage(**usage) if isinstance(usage, dict) else None,
+            total(usage_of(row.result) for row in self._held.app.store.queue.attempts(task.id)),
             session=body.get("session"),
         )
         tried.outcome = outcome
         if outcome == "ok" and self._given.returns:
             self._take_back(tried, task)
-        return LeafEnd(tried)
+        return LeafEnd(tried, usages=[tried.result.usage])
 
     def _take_back(self, tried: Tried, task: Task) -> None:
         """The commits of the task come into the run's tree; a conflict is a red verdict."""
@@ -179,9 +181,9 @@ class Travel:
             return  # it changed nothing
         file = tried.context.folder / CHANGES
         fetch(store, found[-1].sha256, file)
-        fetch_bundle(self._place.repository, file, str(commit))
-        file.unlink()
-        verdict = self._place.merge_commit(str(commit), f"task {task.id} of step {self._leaf.path}")
+        with fetched(self._place.repository, file, str(commit)):
+            file.unlink()
+            verdict = self._place.merge_commit(str(commit), f"task {task.id} of step {self._leaf.path}")
         tried.verdicts.append(verdict)
         folders.write_json(tried.context.folder / "verdicts.json", [{"ok": verdict.ok, "summary": verdict.summary}])
         if not verdict.ok:

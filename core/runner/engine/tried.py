@@ -11,7 +11,7 @@ from runner.engine.waits import Wait
 if TYPE_CHECKING:
     from runner.engine.context import TaskContext
     from runner.keeper import Redaction
-    from runner.model import Artifact, StepResult, Verdict
+    from runner.model import Artifact, StepResult, Usage, Verdict
 
 PARKS: Final = frozenset(("rate_limited", "auth", "needs_human", "awaiting_permission", "budget"))
 """What a step may come to that it has to wait for."""
@@ -95,6 +95,8 @@ class LeafEnd:
     paused: bool = False
     tolerated: bool = False
     kept: list[Artifact] = field(default_factory=list)
+    usages: list[Usage | None] = field(default_factory=list)
+    """What each attempt cost that was made now."""
 
     @property
     def outcome(self) -> str:

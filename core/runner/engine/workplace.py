@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from runner.workspace import (
     Caps,
     branch_ref,
     dirty,
-    fetch_bundle,
+    fetched,
     has_commit,
     locate,
     merge_into,
@@ -30,7 +31,7 @@ from runner.workspace import publish as move_branch
 from runner.workspace.git import Git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.app import App
     from runner.model import Attempt, Claim
@@ -84,8 +85,6 @@ class Workplace:
                     f"the folder {folder} is not on this machine (any more)",
                     f"bring it back, then: runner resolve {task.id} pending",
                 )
-        if repo is not None and spec is not None and spec.get("bundle") and not has_commit(repo, spec["commit"]):
-            _bring(app, repo, spec, task.id)
         settings = app.config.workspace
         # An exclusive unit has one worktree for all its tasks, one after the other; else each task has its own.
         unit, epoch = (task.unit, task.unit_epoch) if task.unit and task.unit_epoch else (task.id, claim.epoch)
@@ -107,7 +106,11 @@ class Workplace:
 
         # The claim before this one did not settle: whatever it left is not to be trusted in place.
         lost = bool(previous) and previous[-1].outcome in (None, "lost_claim")
-        workspace = opened(resume_from, reclaimed=lost)
+        if repo is not None and spec is not None and spec.get("bundle") and not has_commit(repo, spec["commit"]):
+            with _brought(app, repo, spec, task.id):
+                workspace = opened(resume_from, reclaimed=lost)
+        else:
+            workspace = opened(resume_from, reclaimed=lost)
         return cls(app, workspace, spec["commit"] if spec else None, unit, lambda ref: opened(ref, reclaimed=False))
 
     @property
@@ -328,7 +331,8 @@ class Workplace:
         self._ws.close()
 
 
-def _bring(app: App, repo: Path, spec: Mapping[str, Any], task: str) -> None:
+@contextmanager
+def _brought(app: App, repo: Path, spec: Mapping[str, Any], task: str) -> Iterator[None]:
     """The commit that a task starts from, out of the bundle that travelled with it."""
     from runner.engine.travel import fetch
 
@@ -336,8 +340,9 @@ def _bring(app: App, repo: Path, spec: Mapping[str, Any], task: str) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = folder / "work.bundle"
     fetch(app, spec["bundle"]["sha256"], file)
-    fetch_bundle(repo, file, spec["commit"])
-    file.unlink()
+    with fetched(repo, file, spec["commit"]):
+        file.unlink()
+        yield
 
 
 class WorkspaceUnavailable(RunnerError):

@@ -207,11 +207,14 @@ class Filling:
 
     def _gate_command(self, value: Any) -> Any:
         """A check's command: values stand at its start, in quotes, where they are data."""
-        if isinstance(value, dict):
-            return {**value, "run": self._gate_command(value.get("run"))}
+        if isinstance(value, dict) and isinstance(value.get("run"), str):
+            made = self._gate_command(value["run"])
+            rest = self.deep({key: one for key, one in value.items() if key != "run"})
+            return {**(made if isinstance(made, dict) else {"run": made}), **rest}
         if not isinstance(value, str):
             return value
-        return compile_command(value, self.scope, literal_expressions=self.foreign).inline()
+        command = compile_command(value, self.scope, literal_expressions=self.foreign)
+        return {"run": command.inline(), "name": self.text(value)} if command.values else command.text
 
     def _policy(self, kind: str) -> Policy:
         given = self.given

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runner.workspace.base import Base as Base
     from runner.workspace.base import locate as locate
-    from runner.workspace.bundles import fetch_bundle as fetch_bundle
+    from runner.workspace.bundles import fetched as fetched
     from runner.workspace.bundles import has_commit as has_commit
     from runner.workspace.bundles import make_bundle as make_bundle
     from runner.workspace.changes import Changes as Changes
@@ -45,7 +45,7 @@ _HOME = {
     "branch_ref": "names",
     "check_unit": "names",
     "dirty": "merging",
-    "fetch_bundle": "bundles",
+    "fetched": "bundles",
     "has_commit": "bundles",
     "history": "kept",
     "list_kept": "kept",
@@ -74,7 +74,7 @@ __all__ = [
     "branch_ref",
     "check_unit",
     "dirty",
-    "fetch_bundle",
+    "fetched",
     "has_commit",
     "history",
     "list_kept",
