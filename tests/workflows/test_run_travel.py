@@ -114,6 +114,16 @@ steps:
     assert "its budget is spent (30 of 25 tokens)" in ran["summary"]
 
 
+def test_the_time_of_what_is_around_it_ends_it_there(pair: Pair) -> None:
+    text = (
+        "steps: [{id: box, timeout: 3, steps: [{id: away, task: run_script, with: {script: sleep 60}, machine: mac}]}]"
+    )
+    ran = run(pair, text)
+    steps = {step["path"]: step for step in ran["steps"]}
+    assert (ran["status"], steps["box/away"]["outcome"]) == ("failed", "timeout")
+    assert "the time for it was over" in ran["summary"]
+
+
 def test_a_run_that_is_killed_while_it_waits_finds_the_task_again(pair: Pair) -> None:
     (pair.here / "workflows/flow.yaml").write_text(
         FLOW.replace("echo built >", "echo once >> TALLY; sleep 3; echo built >").replace(

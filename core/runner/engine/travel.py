@@ -47,6 +47,8 @@ class Travel:
         self._progress = progress
         self._leaf = leaf
         self._given = leaf.assignment
+        self._late = False
+        """Whether it was ended because the time of what is around the step was over."""
 
     def run(self) -> LeafEnd:
         """To the task's end. Cancelled and LostClaim pass on, after the task was told to end."""
@@ -138,6 +140,7 @@ class Travel:
             if task.status in (DONE, FAILED, CANCELLED, NEEDS_HUMAN):
                 return task
             if self._given.deadline is not None and time.monotonic() > self._given.deadline:
+                self._late = True
                 self._cancel(id)
             stop.event.wait(pause)
             pause = min(pause * 1.5, _LOOK[1])
@@ -157,6 +160,8 @@ class Travel:
         if task.status == NEEDS_HUMAN:
             outcome = "needs_human"
             evidence["question"] = f"task {task.id} waits for a person: {task.question or body.get('summary')}"
+        elif self._late and task.status == CANCELLED:
+            outcome, evidence["error"] = "timeout", f"task {task.id} was cancelled: the time for it was over"
         elif outcome != "ok":
             evidence["error"] = f"task {task.id} {task.status}: {body.get('summary') or task.outcome}"
         tried.result = StepResult(
