@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from runner import hookimpl
-from runner.agents import Launch, MissingVariable, Summary, compose, make_reader, outcome, plan
+from runner.agents import Launch, MissingVariable, Summary, compose, decided, make_reader, marked, outcome, plan
 from runner.lazymodel import LazyModel
 from runner.logtext import tail
 from runner.model import StepResult, Usage
@@ -227,6 +227,9 @@ def _result(
         "ended_processes": done.survivors,
     }
     output = summary.text
+    word, reason = decided(output)
+    evidence |= {"decision": word or None, "decision_reason": context.redact(reason) or None}
+    evidence["marker"] = marked(output) or None
     if summary.cut:
         evidence |= {"output_path": str(done.stdout), "output_bytes": done.stdout_bytes}
         output = f"(the final message is too long to be held here: {done.stdout})"
@@ -257,7 +260,7 @@ def _usage(agent: Agent, payload: Mapping[str, Any], context: Context, summary: 
     usage, session = summary.usage, payload.get("session")
     if usage is None or session is None:
         return usage
-    before = _before(session, context)
+    before = _before(payload, context)
     if summary.session_cost_usd is not None and "cost" in agent.cumulative:
         known = before.get("session_cost_usd")
         cost = max(0.0, summary.session_cost_usd - known) if isinstance(known, (int, float)) else None
@@ -287,18 +290,19 @@ def _elsewhere(agent: Agent, payload: Mapping[str, Any], context: Context) -> st
     session = payload.get("session")
     if session is None or agent.resume_in == "any":
         return ""
-    begun = _before(session, context).get("session_cwd")
+    begun = _before(payload, context).get("session_cwd")
     if begun is None or begun == str(context.workspace):
         return ""
     return f"agent '{agent.name}' can go on in a session only where it began: {begun}"
 
 
-def _before(session: str, context: Context) -> Mapping[str, Any]:
-    """What is known of the last attempt in this session."""
+def _before(payload: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """What is known of the last attempt in the session that is gone on in, of this step or of another one."""
     for attempt in reversed(context.previous):
-        if attempt.result and attempt.result.get("session") == session:
+        if attempt.result and attempt.result.get("session") == payload["session"]:
             return attempt.result
-    return {}
+    before: Mapping[str, Any] = payload.get("_session_before") or {}
+    return before
 
 
 def _less(total: int | None, before: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.agents.decision import decided, marked
 from runner.agents.launch import Launch, MissingVariable, plan
 from runner.agents.lines import JsonLines
 from runner.agents.outcome import Decision, outcome
@@ -20,7 +21,9 @@ __all__ = [
     "TextReader",
     "bind_readers",
     "compose",
+    "decided",
     "make_reader",
+    "marked",
     "outcome",
     "plan",
 ]

@@ -269,7 +269,10 @@ class Flow:
             session, warning = self.sessions.find(item, leaf.session, self._agent(leaf))
         if warning:
             self._warn(warning)
-        return leaf.step if session is None else replace(leaf.step, payload={**leaf.step.payload, "session": session})
+        if session is None:
+            return leaf.step
+        going_on = {"session": session, "_session_before": dict(self.sessions.facts(session))}
+        return replace(leaf.step, payload={**leaf.step.payload, **going_on})
 
     def _with_engine(self, effect: Effect, step: Step) -> Step:
         """The step with its engine's check, where it is an agent's and the engine brings one."""
@@ -324,6 +327,7 @@ class Flow:
         leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
             self.sessions.give(leaf.session, self._agent(leaf))
+            self.sessions.learn(body)
             self._name_session(leaf, made)
         self.limits.add(self.machine.item(effect), end.usages)
         return made
@@ -344,6 +348,7 @@ class Flow:
         self.account.came_to(effect, row.result or {}, row.number, total(self._usages_before(effect)), kept=took)
         leaf = self._leaves.pop(effect.address, None)
         if leaf is not None and leaf.step.type == "agent_run":
+            self.sessions.learn(row.result or {})
             self._name_session(leaf, known)
 
     def begin(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runner import artifacts
-from runner.engine import evidence, folders, prints, step, verify
+from runner.engine import completion, evidence, folders, prints, step, verify
 from runner.engine.budget import Spending, usage_of
 from runner.engine.context import TaskContext
 from runner.engine.guard import Guard
@@ -158,7 +158,7 @@ class LeafRun:
                 last, previous = tried, [*previous, *self._now(tried)]
                 todo = self._once_more(node, tried)
                 continue
-            if outcome != "check_failed":
+            if outcome != "check_failed" or tried.given_up:
                 return self._ended(tried)
             decision = self._repair(node, tried, given.repaired + repairs)
             if decision.action not in ("agent", "rerun"):
@@ -398,13 +398,19 @@ class LeafRun:
                 tried.account = held.account
                 return held.outcome
         tried.verdicts += [_missing(name) for name in found.missing if not _is_glob(name)]
-        if self._into is not None and not tried.red:
+        word = "ok" if tried.red or looked else completion.outcome(tried)
+        if self._into is not None and word == "ok" and not tried.red:
             tried.verdicts.append(self._into.merge(place, self._message("merged")))
         # A shell step's exit code is in its result; of thousands of them nobody needs a file each.
         plain = not self.assignment.lone and [v.evidence.get("check") for v in tried.verdicts] == ["exit_code"]
         if tried.verdicts and (tried.red or not plain):
             folders.write_json(tried.context.folder / "verdicts.json", verify.as_json(tried.verdicts))
-        return "check_failed" if tried.red else "ok"
+        if tried.red or word != "ok":
+            return "check_failed" if tried.red else word
+        if node.type == "agent_run":
+            by = completion.completed_by(tried, self.path)
+            tried.result = replace(result, evidence={**result.evidence, "completed_by": by})
+        return "ok"
 
     def _repair(self, node: Step, tried: Tried, used: int) -> Repair:
         result = replace(tried.result, evidence={**tried.result.evidence, "repairs_used": used})

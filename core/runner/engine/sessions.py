@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.templates import TemplateError
 from runner.workflows.items import ENDED
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from runner.workflows.items import Frame, Item
 
 
+_FACTS: Final = ("session_cwd", "session_cost_usd", "session_tokens")
+
+
 class Sessions:
     """The sessions of one run. `seed` is the one that the first `resume` without a predecessor goes on in."""
 
@@ -20,10 +23,21 @@ class Sessions:
         self._seed = seed
         self._named: dict[tuple[str, str], str] = {}
         self._busy: set[tuple[str, str]] = set()
+        self._facts: dict[str, dict[str, Any]] = {}
 
     def known(self, name: str, agent: str, session: str) -> None:
         """A step of this name's session has come to an id."""
         self._named[name, agent] = session
+
+    def learn(self, body: Mapping[str, Any]) -> None:
+        """What the journal keeps of an attempt: where its session is, and what that has cost in all by then."""
+        session = body.get("session")
+        if session:
+            self._facts[str(session)] = {name: body[name] for name in _FACTS if body.get(name) is not None}
+
+    def facts(self, session: str) -> Mapping[str, Any]:
+        """What was learned of a session."""
+        return self._facts.get(session, {})
 
     def take(self, name: str, agent: str) -> bool:
         """Begin to write to a named session → False while somebody else does."""

@@ -32,6 +32,8 @@ class Tried:
     """Whose limit or log-in it waits for, when it is not the task's own agent's."""
     seal: str | None = None
     """The digest of the gate that it is held to."""
+    given_up: bool = False
+    """Whether who did it says that it can't be done: nothing is repaired then."""
     kept: dict[str, Any] = field(default_factory=dict)
     """What else the journal keeps: the snapshot after it."""
 
