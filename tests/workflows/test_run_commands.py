@@ -258,6 +258,9 @@ def test_which_workflows_may_run_beside_each_other(runner: Runner, project: Path
         (flow.parent / f"{name}.yaml").write_text(f"{keys}\nsteps: [{{id: a, command: 'true'}}]\n")
     found = runner.ok("workflow", "plan", "web", "core", "both", "last", "--format", "json").json
     assert found["waves"] == [["web", "core"], ["both", "last"]]
+    assert runner.ok("workflow", "plan", "web", "core", "both", "last", "--wave", "2").stdout == "both\nlast\n"
+    wrong = runner("workflow", "plan", "web", "core", "--wave", "3")
+    assert (wrong.code, wrong.stderr) == (2, "error: there is no wave 3\nhint: there are 1\n")
 
 
 def test_python_runs_a_workflow_with_a_typed_result(project: Path, runner: Runner) -> None:
