@@ -12,9 +12,13 @@ from pathlib import Path
 import click
 import pytest
 
+from runner.app import App
 from runner.cli.table import COMMANDS
+from runner.model import Artifact
+from runner.store import PutArtifact
 from tests.conftest import Runner
 from tests.played import Played, add
+from tests.workflows.flows import Flows
 
 ANSWERS: dict[str, list[str]] = {
     "init": ["new-folder", "--yes"],
@@ -105,7 +109,7 @@ NAMES = sorted(name for name, _ in commands())
 
 
 @pytest.fixture
-def shop(project: Path, runner: Runner) -> dict[str, str]:
+def shop(project: Path) -> dict[str, str]:
     """A project with a task that is done, one that asks, one that waits, and an artifact."""
     played = Played(project)
     ids = {name: add(project)[0] for name in ("DONE", "ASKS", "WAITS")}
@@ -117,13 +121,20 @@ def shop(project: Path, runner: Runner) -> dict[str, str]:
     played.close()
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "start"]):
         subprocess.run(["git", *words], cwd=project, check=True)
-    (project / "workflows").mkdir()
-    (project / "workflows" / "ship.yaml").write_text("steps: [{id: say, command: echo hello}]")
-    ids["RUN"] = runner.ok("workflow", "run", "ship", "--format", "json").json["run"]
+    ids["RUN"] = Flows(project).run("steps: [{id: say, command: echo hello}]", name="ship").task.id
     (project / "kept.txt").write_text("kept")
     (project / "test_ship.yaml").write_text("workflow: ship\ncases: [{name: it ships}]\n")
-    ids["REF"] = runner.ok("artifact", "upload", "kept.txt", "--format", "json").json["ref"]
+    ids["REF"] = kept(project, "kept.txt")
     return ids
+
+
+def kept(project: Path, name: str) -> str:
+    """The handle of an artifact that is made of this file."""
+    with App.open(project) as app, open(project / name, "rb") as file:
+        blob = app.artifact_store.put(file)
+        made = Artifact(name, "text/plain", blob.size, blob.sha256, project=app.project_id)
+        stored = app.store.commit([PutArtifact(artifact=made)])[0]
+    return str(stored.ref)
 
 
 def test_the_calls_are_of_commands_that_are_there() -> None:
