@@ -184,3 +184,20 @@ def test_what_is_wrong_with_an_extension_is_said_where_it_stands(flows: Flows, t
     except ConfigError as error:
         found = str(error)
     assert said in found
+
+
+def test_a_sub_workflow_has_its_own_variables_and_rules_for_retries(flows: Flows) -> None:
+    flows.write(
+        """
+env: {LEVEL: inner}
+on_error: {retry: {max: 1}}
+steps:
+  - id: a
+    agent: script
+    expects: answer
+    prompt: "[[run: echo $LEVEL$OUTER >> log]] [[on-attempt 1: [[exit: 7]] ]] [[say: x]]"
+""",
+        "inner",
+    )
+    ran = flows.run("env: {LEVEL: outer, OUTER: outer}\nsteps: [{id: s, workflow: inner}]")
+    assert (ran.status, (flows.root / "log").read_text().split()) == ("done", ["inner", "inner"])
