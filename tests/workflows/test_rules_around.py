@@ -21,8 +21,8 @@ def folder_of(flows: Flows, ran: Ran) -> Path:
 
 
 def test_the_time_of_the_run_does_not_go_on_while_it_waits_for_a_person(flows: Flows) -> None:
-    ran = flows.run('timeout: 1s\nsteps: [{id: ask, gate: "Go?"}, {id: a, command: sleep 0.3; echo a >> log}]')
-    time.sleep(1.1)
+    ran = flows.run('timeout: 1.5s\nsteps: [{id: ask, gate: "Go?"}, {id: a, command: sleep 0.2; echo a >> log}]')
+    time.sleep(1.6)
     more = flows.resolve(ran, answer="yes")
     assert (more.status, lines(flows.root / "log")) == ("done", ["a"]), more.result["summary"]
 
@@ -40,11 +40,11 @@ steps:
 
 
 def test_a_run_that_goes_on_does_not_begin_the_time_of_a_gate_anew(flows: Flows) -> None:
-    ran = flows.run('steps: [{id: a, gate: "A?", options: [x, y], deadline: 0.8, default: y}]')
+    ran = flows.run('steps: [{id: a, gate: "A?", options: [x, y], deadline: 1.5, default: y}]')
     time.sleep(0.5)
     again = flows.resume(ran)
     assert again.status == "needs_human"
-    time.sleep(0.4)
+    time.sleep(1.1)
     assert flows.resume(again).status == "done"
 
 

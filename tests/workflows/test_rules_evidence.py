@@ -120,9 +120,11 @@ def test_what_waits_takes_no_place_of_what_could_run(flows: Flows) -> None:
 
 
 def test_the_time_of_the_run_does_not_go_on_while_a_limit_lasts(flows: Flows) -> None:
-    text = "timeout: 1s\nsteps: [{id: a, agent: script, expects: answer, prompt: 'HERE'}, {id: b, command: sleep 0.2}]"
+    text = (
+        "timeout: 1.5s\nsteps: [{id: a, agent: script, expects: answer, prompt: 'HERE'}, {id: b, command: sleep 0.2}]"
+    )
     ran = flows.run(text.replace("HERE", "[[rate-limit: 1]]"))
-    time.sleep(1.1)
+    time.sleep(1.6)
     more = flows.resume(ran, text.replace("HERE", "[[say: x]]"))
     assert more.status == "done", more.result["summary"]
 

@@ -29,14 +29,14 @@ def session_of(attempt: Attempt) -> str:
     ("first", "keys", "outcome"),
     [
         ("[[crash]]", "", "crashed"),
-        ("[[hang]]", "timeout: 0.5,", "timeout"),
+        ("[[hang]]", "timeout: 1.5,", "timeout"),
         ("[[hang]]", "", "stalled"),
         ("[[say: it is all done]]", "", "no_op"),
     ],
 )
 def test_what_came_to_nothing_is_tried_again_and_not_repaired(repo: Flows, first: str, keys: str, outcome: str) -> None:
     if outcome == "stalled":
-        (repo.root / "runner.yaml").write_text("agents: {script: {silence: 0.5}}\n")
+        (repo.root / "runner.yaml").write_text("agents: {script: {silence: 1}}\n")
     ran = repo.run(
         f"""
 steps:
@@ -195,9 +195,7 @@ def test_a_command_that_fails_is_a_red_check_and_not_tried_again(flows: Flows) -
 
 
 def test_a_command_that_takes_too_long_is_tried_again(flows: Flows) -> None:
-    ran = flows.run(
-        'steps: [{id: a, retries: 1, timeout: 0.4, command: "test -e once && exit 0; touch once; sleep 9"}]'
-    )
+    ran = flows.run('steps: [{id: a, retries: 1, timeout: 1, command: "test -e once && exit 0; touch once; sleep 9"}]')
     assert (ran.status, [outcome for outcome, _ in ends(ran)]) == ("done", ["timeout", "ok"])
 
 
