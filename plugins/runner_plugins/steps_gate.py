@@ -28,7 +28,7 @@ def run_step(step: Step, context: Context) -> StepResult:
     if answer is not None and (not options or answer in options):
         return StepResult(output=answer, evidence={"answer": answer})
     default, deadline = payload.get("default"), payload.get("deadline")
-    asked = context.previous[0].started_at if context.previous else time.time()
+    asked = float(payload.get("_asked") or time.time())
     if default is not None and deadline is not None and time.time() >= asked + float(deadline):
         return StepResult(output=str(default), evidence={"answer": str(default), "deadline_passed": True})
     evidence: dict[str, Any] = {"question": str(payload["question"]), "options": options}

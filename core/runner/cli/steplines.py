@@ -22,6 +22,7 @@ class StepLines:
     def __init__(self, inv: Invocation) -> None:
         self._inv = inv
         self._began: dict[str, float] = {}
+        self._gone = False
 
     def __call__(self, claim: Claim, told: Mapping[str, Any]) -> None:
         """A step has another state."""
@@ -29,7 +30,7 @@ class StepLines:
         if not path:
             return  # the workflow itself
         if inv.format == "jsonl":
-            inv.emit({"run": claim.key, **told}, lambda: None)
+            self._line({"run": claim.key, **told})
             return
         if inv.format == "json" or inv.quiet or told["kind"] in CONTAINERS:
             return
@@ -38,6 +39,15 @@ class StepLines:
             inv.talk(f"{path} …")
         elif status in _WORDS:
             inv.talk(f"{path} {_WORDS[status]}{self._how(path, told)}")
+
+    def _line(self, value: Mapping[str, Any]) -> None:
+        """For who reads along; one who has read enough (`| head -1`) does not end the run."""
+        if self._gone:
+            return
+        try:
+            self._inv.emit(value, lambda: None)
+        except BrokenPipeError:
+            self._gone = True
 
     def _how(self, path: str, told: Mapping[str, Any]) -> str:
         words = []

@@ -76,7 +76,7 @@ def close_run(held: Held, flow: Flow, waiting: Sequence[tuple[Effect, Wait]], la
     if machine.over or machine.stopping or not waiting:
         failed = [told for told in steps if told.get("status") == "failed" and told.get("summary") != "a step failed"]
         ok = machine.over and root.state == "done"
-        body["summary"] = _done(steps, account.left_out) if ok else _why(failed, root.reason)
+        body["summary"] = _done(steps, account.left_out) if ok else root.expired or _why(failed, root.reason)
         return Close("ok" if ok else "check_failed", body, last)
     effect, wait = _first(asked)
     body["summary"] = f"{effect.address}: {wait.question}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from runner.engine.sessions import Sessions
 from runner.engine.tried import OUTPUT
 from runner.engine.unknown import Unknown
 from runner.engine.waits import Wait
+from runner.errors import UsageError
 from runner.model import Check, Step, StepResult
 from runner.offers import capabilities_of
 from runner.templates import TemplateError, parse, render
@@ -64,6 +66,11 @@ class Flow:
         self.sessions = Sessions(self.payload.get("_session"))
         budget = None if flow.budget is None else flow.budget.model_dump()
         used = float((held.task.result or {}).get("active_s") or 0.0)
+        if flow.timeout is not None and used >= flow.timeout:
+            raise UsageError(
+                f"the time of the run is used up ({used:.0f} of {flow.timeout:g} s)",
+                f"raise `timeout` in {self._name}, then: runner workflow resume {held.task.id}",
+            )
         self.limits = Limits(budget, flow.timeout, used, previous, self.journal)
         self.unknown = Unknown(held, self.journal)
         self.warnings: list[str] = []
@@ -71,6 +78,7 @@ class Flow:
         self.reasons: dict[str, str] = {}
         """Why what has no result that holds runs."""
         self._leaves: dict[str, Leaf] = {}
+        self._asked: dict[str, float] = {}
         state = held.app.project.state
         self._builtins = {
             "run_dir": str(state / "runs" / held.task.id),
@@ -103,6 +111,15 @@ class Flow:
     def _warn(self, sentence: str) -> None:
         self.warnings.append(sentence)
         self._held.say("run.warning", text=sentence)
+
+    def expire(self) -> None:
+        """What has run for longer than it may has failed, whatever in it was tolerated."""
+        for item, reason in self.limits.expired():
+            self.machine.expire(item, reason)
+        root = self.machine.root
+        if self.limits.late and not root.expired:
+            said = f"the run took longer than its time limit of {self.limits.timeout:g} s; raise `timeout`, then resume"
+            self.machine.expire(root, said)
 
     # What is known
 
@@ -188,6 +205,8 @@ class Flow:
         item = self.machine.item(effect)
         try:
             step = completed(self._held.app, self._with_engine(effect, self._with_session(effect, leaf, item)))
+            if step.type == "gate":
+                step = replace(step, payload={**step.payload, "_asked": self._asked_at(effect.address)})
         except TemplateError as error:
             return _failed(str(error))
         decision = self.journal.decision(effect.address)
@@ -229,6 +248,10 @@ class Flow:
         return Assignment(
             step=step, task=self._task(None), data=data, deadline=self.limits.deadline, workdir=effect.workdir or None
         )
+
+    def _asked_at(self, address: str) -> float:
+        """Since when a gate has been waiting for this answer, in Unix time: its deadline counts from then."""
+        return self._asked.setdefault(address, self.journal.asked_at(address) or time.time())
 
     def _verify_first(self, effect: Effect) -> bool:
         """Whether the checks are asked before anything runs: nobody knows what was done, or a person mended it."""

@@ -44,6 +44,9 @@ class Lone:
         self.workplace = held.app.types[task.type].workplace
         self.machine = Machine(Node(task.id, "workflow", children=(Node(MAIN, "task"),)), {})
 
+    def expire(self) -> None:
+        """Its time is the attempt's."""
+
     def begin(self) -> None:
         """The attempt's folder is all it has."""
 

@@ -146,6 +146,16 @@ class Journal:
             repairs += row.repair and row.agent is not None and row.outcome not in ("rate_limited", "auth", *_NO_RESULT)
         return retries, repairs
 
+    def asked_at(self, address: str) -> float | None:
+        """When a step that waits was first asked, in Unix time; what was answered, or is asked for anew, is over."""
+        floor = max((one.upto for one in self.again if any(within(address, path) for path in one.paths)), default=0)
+        first = None
+        for row in reversed(self.attempts(address)):
+            if row.n <= floor or (row.result or {}).get("final"):
+                break
+            first = row.started_at
+        return first
+
     def counted(self, address: str) -> tuple[Attempt, ...]:
         """The attempts that the step goes on from."""
         return tuple(self.attempts(address))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -51,9 +51,12 @@ class Lanes(Generic[Work, End]):
         inbox.put(work)
         threading.Thread(target=self._run, args=(inbox,), name=f"lane-{len(self._all)}", daemon=True).start()
 
-    def next(self) -> list[tuple[Work, End | BaseException]]:
-        """Wait for an end → it, and whatever else has ended by then."""
-        found = [self._ends.get()]
+    def next(self, seconds: float | None = None) -> list[tuple[Work, End | BaseException]]:
+        """Wait for an end → it, and whatever else has ended by then; nothing when there is none in that time."""
+        try:
+            found = [self._ends.get(timeout=seconds)]
+        except Empty:
+            return []
         while not self._ends.empty():
             found.append(self._ends.get())
         self.busy -= len(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner.engine.budget import Spending, usage_of
 from runner.engine.journal import within
 from runner.engine.waits import Wait
+from runner.workflows.items import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,11 +32,18 @@ class Limits:
         self.spending = Spending(budget, (usage_of(row.result) for row in previous))
         self._began = time.monotonic()
         self._used = used
+        self.timeout = timeout
         self.deadline = None if timeout is None else self._began + max(0.0, timeout - used)
         """The run's own end, as `time.monotonic()`."""
         self._journal = journal
-        self._opened: dict[str, float] = {}
+        self._opened: dict[str, tuple[Item, float]] = {}
+        """Containers with a time limit in which something has begun, and their ends."""
         self._spent: dict[str, Spending] = {}
+
+    @property
+    def late(self) -> bool:
+        """Whether the run's own time is over."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     @property
     def active(self) -> float:
@@ -48,8 +56,20 @@ class Limits:
         for owner in _around(item):
             limit = owner.node.definition.get("timeout")
             if limit is not None:
-                found.append(self._opened.setdefault(owner.path, time.monotonic()) + float(limit))
+                end = time.monotonic() + float(limit)
+                found.append(self._opened.setdefault(owner.path, (owner, end))[1])
         return min(found, default=None)
+
+    def expired(self) -> list[tuple[Item, str]]:
+        """Containers that have not ended although their time is over, with what is told of each."""
+        now = time.monotonic()
+        found = []
+        for path, (owner, end) in list(self._opened.items()):
+            if owner.state in ENDED:
+                del self._opened[path]
+            elif now >= end and not owner.expired:
+                found.append((owner, f"it took longer than its time limit of {owner.node.definition['timeout']:g} s"))
+        return found
 
     def over(self, item: Item, *, tolerated: bool) -> Wait | None:
         """What an agent step waits for when no more may be spent; where its failure is `tolerated` it fails."""

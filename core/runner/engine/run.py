@@ -144,6 +144,7 @@ class Run:
             if held.stop.pausing and not isinstance(graph, Lone) and not self._lanes.busy:
                 held.stop.now("released")
                 held.stop.check()
+            self._look_at_the_clock(graph)
             jobs = self._next(graph)
             self._tell(graph)
             if machine.over:
@@ -163,6 +164,22 @@ class Run:
             return close_lone(held, ended)
         return close_run(held, graph, self._waiting, self._last)
 
+    def _look_at_the_clock(self, graph: Lone | Flow) -> None:
+        """What may take no longer, and gates whose time to be answered is over."""
+        graph.expire()
+        machine, now = graph.machine, time.time()
+        self._waiting = [one for one in self._waiting if machine.awaits(one[0])]
+        for effect, wait in [one for one in self._waiting if one[1].due(now)]:
+            self._waiting.remove((effect, wait))
+            machine.again(effect)
+
+    def _until_due(self) -> float | None:
+        """Seconds to the first deadline of a gate that waits; None when there is none."""
+        due = [
+            wait.deadline_at for _, wait in self._waiting if wait.deadline_at is not None and wait.default is not None
+        ]
+        return max(0.0, min(due) - time.time()) if due else None
+
     def _ends(self, jobs: list[Job]) -> list[tuple[Job, LeafEnd | BaseException]]:
         """Start what is to start → what has ended next. Who only waits for other machines needs no slot for that."""
         self._here += sum(not job.assignment.travels for job in jobs)
@@ -171,12 +188,12 @@ class Run:
             self._held.away()
         ends: list[tuple[Job, LeafEnd | BaseException]]
         try:
-            if len(jobs) == 1 and not self._lanes.busy:
+            if len(jobs) == 1 and not self._lanes.busy and self._until_due() is None:
                 ends = [(jobs[0], self._leaf(jobs[0], self._keeper, self._progress))]
             else:
                 for job in jobs:
                     self._lanes.start(job)
-                ends = self._lanes.next()
+                ends = self._lanes.next(self._until_due())
         finally:
             if waits:
                 self._held.back()
@@ -296,6 +313,7 @@ class Run:
             **graph.kept(job.effect, end),
         }
         result = graph.result(job.effect, end, body)
+        graph.expire()
         fence = held.claim
         self._pending += [PutArtifact(fence=fence, artifact=one) for one in end.kept]
         self._pending.append(

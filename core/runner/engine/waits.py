@@ -20,3 +20,7 @@ class Wait:
     default: str | None = None
     fails: bool = False
     """Whether nobody is asked: the step fails, and that is tolerated."""
+
+    def due(self, now: float) -> bool:
+        """Whether nobody has answered in time, so that `default` is the answer."""
+        return self.deadline_at is not None and self.default is not None and now >= self.deadline_at

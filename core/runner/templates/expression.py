@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
@@ -16,6 +16,30 @@ if TYPE_CHECKING:
 
     from runner.templates.scope import Scope
 
+_FALSE: Final = frozenset(("", "false", "no", "off", "0"))
+"""Texts that are no in a condition."""
+
+
+class _Said(str):
+    """A text of a run, as a condition takes it: parameters and outputs are texts, and a no is a no."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return self.strip().lower() not in _FALSE
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self) is other if isinstance(other, bool) else str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+def _said(value: Any) -> Any:
+    return _Said(value) if type(value) is str else value
+
 
 class _Environment(ImmutableSandboxedEnvironment):
     """`a.b` and `a['b']` are look-ups by key; there are no attributes of Python objects to reach."""
@@ -26,7 +50,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         if hasattr(obj, "keys"):
             if argument in obj:
-                return called(obj[argument])
+                return _said(called(obj[argument]))
             near = nearest(str(argument), [str(key) for key in obj])
             return self.undefined(f"there is no '{argument}' ({near})")
         if isinstance(obj, (list, tuple, str)) and isinstance(argument, (int, slice)):
@@ -47,7 +71,7 @@ def evaluate(source: str, scope: Scope, functions: Mapping[str, Callable[..., An
     """The value of an expression; `functions` may be called in it. TemplateError says what is wrong."""
     compiled = _compiled(source, functions or {})
     used = {name for name, *_ in names_of(source)}
-    values = {name: scope[name] for name in used if name in scope}
+    values = {name: _said(scope[name]) for name in used if name in scope}
     if "self" in used and "self" not in values:  # Jinja's own, which is none of ours
         raise Undefined("'self' is not defined here", nearest("self", scope.known()))
     try:

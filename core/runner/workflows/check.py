@@ -121,8 +121,8 @@ class _Checker:
             self.expression(node.when, level, node, top, found)
         if node.skip_if is not None and node.skip_if != "previous_success":
             text(node.skip_if.removeprefix("sh:"), "skip_if", command="sh")
-        if node.iterations is not None and isinstance(node.iterations.over, str):
-            text(node.iterations.over, "loop.over")
+        for one in _strings(node.iterations.over if node.iterations is not None else None):
+            text(one, "loop.over")
         definition = node.definition
         for key in _TEXTS:
             if isinstance(definition.get(key), str):

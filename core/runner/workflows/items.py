@@ -70,6 +70,8 @@ class Item:
     keys: tuple[str, ...] = ()
     """Of a loop over `items`: what each is called in addresses."""
     reason: str = ""
+    expired: str = ""
+    """Of a container whose time was over: what is told of it."""
     stamp: int = 0
     """The newest stamp of what it came to and of what it needs."""
 

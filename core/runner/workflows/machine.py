@@ -20,7 +20,7 @@ from runner.workflows.naming import keys_of
 from runner.workflows.views import Captures, Steps, view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.workflows.items import State
     from runner.workflows.nodes import Node
@@ -103,6 +103,30 @@ class Machine:
     def wait(self, effect: Effect) -> None:
         """The effect waits for a person: nothing is wrong, and others go on."""
         self._set(self._asked[effect.address], "waiting")
+
+    def expire(self, item: Item, reason: str) -> None:
+        """The time of a container is over: nothing more starts in it, what waits in it is not asked, and it fails."""
+        inside = [item]
+        for one in inside:
+            one.expired = one.expired or reason
+            inside += [child for child in (one.inside.items.values() if one.inside else ()) if child.state not in ENDED]
+        held = set(map(id, inside))
+        kept = deque(effect for effect in self._ready if id(self._asked[effect.address]) not in held)
+        ready, self._ready = self._ready, kept
+        for effect in ready:
+            if effect not in kept:
+                del self._asked[effect.address]
+        begun = {id(one) for address, one in self._asked.items() if one.state != "waiting"}
+        for one in inside[1:]:
+            if one.state == "waiting":
+                self._asked = {address: asked for address, asked in self._asked.items() if asked is not one}
+            if one.inside is None and id(one) not in begun and one.state not in ENDED:
+                self._end(one, "not_run", reason)
+        self._pump()
+
+    def awaits(self, effect: Effect) -> bool:
+        """Whether its answer is still wanted."""
+        return effect.address in self._asked
 
     def cancel(self) -> None:
         """Nothing more starts; what runs is told by the caller, and its answers are still taken."""
@@ -242,7 +266,7 @@ class Machine:
                 glob = node.iterations.over
                 self._ask(Effect("expand", f"{item.path}*", node, frame.scope, glob, item.workdir), item)
             else:
-                self._expanded(item, Result(values={"items": list(node.iterations.over or ())}))
+                self._over_list(item, node.iterations.over or ())
         elif node.kind == "group":
             self._set(item, "running")
             self._open(item, node.children, item.path, frame.scope)
@@ -251,6 +275,15 @@ class Machine:
             self._enter(item)
         else:
             self._ask(Effect("run", item.path, node, frame.scope, "", frame.workdir), item)
+
+    def _over_list(self, item: Item, texts: Sequence[str]) -> None:
+        """A loop over texts of the file: nothing outside has to be asked."""
+        try:
+            items = [render(text, item.frame.scope) for text in texts]
+        except TemplateError as error:
+            self._fail(item, f"loop.over: {error}")
+            return
+        self._expanded(item, Result(values={"items": items}))
 
     def _enter(self, item: Item) -> None:
         """A sub-workflow sees its parameters and nothing else."""
@@ -415,6 +448,10 @@ class Machine:
         failed = frame.failed and not frame.broken
         if owner.node.kind == "loop":
             owner.rounds.append({id: view(item) for id, item in frame.items.items()})
+        if owner.expired:
+            owner.result = Result("timeout", values={"summary": owner.expired})
+            self._end(owner, "failed", owner.expired)
+        elif owner.node.kind == "loop":
             if frame.broken:
                 self._end(owner, "done")
             elif failed:
@@ -423,7 +460,11 @@ class Machine:
                 self._end(owner, "not_run", "the run was ending")
             else:
                 self._next_round(owner)
-            return
+        else:
+            self._close_once(owner, frame, failed=failed)
+
+    def _close_once(self, owner: Item, frame: Frame, *, failed: bool) -> None:
+        """The end of a group or a workflow, which gives back its outputs."""
         if owner.node.kind == "workflow" and not failed:
             try:
                 values = {name: render(text, frame.scope) for name, text in owner.node.outputs.items()}
