@@ -264,7 +264,9 @@ class ResolveTask(Op):
     """A person's decision on a needs_human (or failed) task → str, the new status.
 
     `to`: `pending` (again, with `answer`, and `payload` in the place of the task's), `done` (accepted: a human
-    verdict), `failed`.
+    verdict), `failed`. With a `payload` a task that is pending takes one too: of several steps of a run that wait,
+    each is decided about. `replaces`: the payload that it was made from; Conflict when the task has another one
+    by now. `about`: what the event says besides.
     """
 
     task: str
@@ -273,6 +275,8 @@ class ResolveTask(Op):
     answer: str | None = None
     by: str = ""
     payload: Mapping[str, Any] | None = None
+    replaces: Mapping[str, Any] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

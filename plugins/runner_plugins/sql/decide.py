@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runner.store import CancelTask, Published, ResolveTask, RetryTask
     from runner_plugins.sql.tx import Row, Tx
 
+PAYLOAD = "SELECT payload FROM tasks WHERE seq = :seq"
 FIND = """SELECT seq, status, epoch, project, unit, limit_key, children, key, result FROM tasks WHERE id = :id{lock}"""
 ASK_CANCEL = "UPDATE tasks SET cancel = 1 WHERE seq = :seq"
 CANCEL = """UPDATE tasks SET status = 'cancelled', outcome = 'cancelled', blocked_by = NULL, finished_at = {wall}
@@ -83,7 +84,7 @@ def _again(
     answer: str | None,
     by: str,
     kind: str,
-    data: dict[str, str],
+    data: dict[str, Any],
     payload: Mapping[str, Any] | None,
 ) -> str:
     seq, status, epoch, project, unit, limit_key, _, key, _ = row
@@ -107,13 +108,18 @@ def resolve(tx: Tx, op: ResolveTask) -> str:
     """A person's word on a task that waits for one."""
     row = _find(tx, op.task)
     seq, status, epoch, _project, _unit, _limit_key, children, _, result = row
-    data = {"to": op.to, "notes": op.notes}
+    data = {**op.about, "to": op.to, "notes": op.notes}
     if op.to not in _DECISIONS:
         raise UsageError(f"a task can't be resolved as '{op.to}'", suggestion(op.to, _DECISIONS))
     if status in HELD:
-        raise Conflict(f"task {op.task} is {status}", f"cancel it first: `runner cancel {op.task}`")
-    if status not in (NEEDS_HUMAN, FAILED):
+        hint = f"cancel it first: `runner cancel {op.task}`"
+        raise Conflict(f"task {op.task} is {status}", hint if op.payload is None else "wait until it asks again")
+    further = status == PENDING and op.to == PENDING and op.payload is not None
+    if status not in (NEEDS_HUMAN, FAILED) and not further:
         raise Conflict(f"task {op.task} is {status}", "only needs_human and failed tasks take a decision")
+    now = tx.one(PAYLOAD, seq=seq) if op.replaces is not None else None
+    if now is not None and load(now[0]) != dict(op.replaces or {}):
+        raise Conflict(f"somebody else has just decided about task {op.task}", "look at it again")
     if op.to == PENDING:
         return _again(tx, op.task, row, op.answer, op.by, "task.resolved", data, op.payload)
     verdict = {"by": op.by, "to": op.to, "notes": op.notes}

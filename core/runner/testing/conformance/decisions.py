@@ -188,6 +188,40 @@ class DecisionTests(StoreTests):
             do(store, ResolveTask(task=id, to=to))
         assert status(store, id) == before
 
+    def test_a_pending_task_takes_a_further_decision_with_a_payload(self, store: Store) -> None:
+        """Of two steps of a run that wait, one is decided about, and then the other."""
+        id = MAKE["needs_human"](store)
+        for step in ("a", "b"):
+            before = read(store, id).payload
+            op = ResolveTask(
+                task=id, to="pending", payload={**before, step: 1}, replaces=before, by="ada", about={"step": step}
+            )
+            assert do(store, op) == "pending"
+        assert {"a": 1, "b": 1}.items() <= read(store, id).payload.items()
+        events = [event for event in store.queue.events(task=id) if event.kind == "task.resolved"]
+        assert [(event.by, event.data["step"], event.data["to"]) for event in events] == [
+            ("ada", "a", "pending"),
+            ("ada", "b", "pending"),
+        ]
+        assert take(store, hire(store, "w2")).key == id
+
+    def test_a_decision_made_from_an_older_payload_undoes_no_other(self, store: Store) -> None:
+        id = MAKE["needs_human"](store)
+        before = read(store, id).payload
+        do(store, ResolveTask(task=id, to="pending", payload={**before, "a": 1}, replaces=before))
+        with pytest.raises(Conflict, match=id):
+            do(store, ResolveTask(task=id, to="pending", payload={**before, "b": 1}, replaces=before))
+        assert read(store, id).payload == {**before, "a": 1}
+
+    @pytest.mark.parametrize("before", ["claimed", "in_progress", "blocked", "scheduled", "done", "cancelled"])
+    def test_no_other_task_takes_a_payload_with_a_decision(self, store: Store, before: str) -> None:
+        id = MAKE[before](store)
+        payload = read(store, id).payload
+        with pytest.raises(Conflict, match=id) as raised:
+            do(store, ResolveTask(task=id, to="pending", payload={**payload, "b": 1}))
+        assert ("wait" in raised.value.hint) == (before in ("claimed", "in_progress"))
+        assert (status(store, id), read(store, id).payload) == (before, payload)
+
     def test_a_task_is_resolved_to_nothing_else(self, store: Store) -> None:
         id = MAKE["needs_human"](store)
         for to in ("cancelled", "in_progress", "splendid", ""):
