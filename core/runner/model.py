@@ -43,6 +43,7 @@ class Policy:
     `attempts`, `interruptions`, `repairs`: caps, counted apart. `timeout`, `silence`: seconds of wall
     clock and without output; None is no limit. `may_edit`: globs exempt from the seal. `protect`: globs
     added to it. `artifacts`: globs kept after the step. `expects`: what counts as work done.
+    `touches`: globs of all that is its work, where others work in the same tree.
     `repair_agent`: who repairs red checks; None is the step's own agent, and nobody for a step without one.
     """
 
@@ -56,6 +57,7 @@ class Policy:
     may_edit: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
+    touches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,11 @@ def changed_files(check: Check, step: Step, context: Context, *, untracked: bool
     changed = _git(check, step, context, *_DIFF, context.base, "--", ".")
     if untracked and not isinstance(changed, str):
         new = _git(check, step, context, *_UNTRACKED, "--", ".")
-        return new if isinstance(new, str) else changed | new
-    return changed
+        changed = new if isinstance(new, str) else changed | new
+    if isinstance(changed, str) or not step.policy.touches:
+        return changed
+    mine = matcher(step.policy.touches)
+    return {path for path in changed if mine(path)}
 
 
 def _git(check: Check, step: Step, context: Context, *words: str) -> set[str] | str:

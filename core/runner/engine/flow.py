@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.engine.account import Account
 from runner.engine.budget import total, usage_of
@@ -44,6 +44,10 @@ _HOW = ("new", "resume", "inherit")
 """What `session` can say besides a name."""
 
 
+_OUTPUTS: Final = {"shell": "stdout.log", "script": "stdout.log", "agent": "output.txt"}
+"""The file of an attempt's folder that holds a step's output."""
+
+
 class Flow:
     """The steps of one claimed workflow."""
 
@@ -79,6 +83,8 @@ class Flow:
         """Why what has no result that holds runs."""
         self._leaves: dict[str, Leaf] = {}
         self._asked: dict[str, float] = {}
+        self._editing: dict[str, tuple[list[str], list[str]]] = {}
+        """Of the steps that run now and say what they touch: that, and what others do beside them."""
         state = held.app.project.state
         self._builtins = {
             "run_dir": str(state / "runs" / held.task.id),
@@ -100,13 +106,15 @@ class Flow:
         return str(self.payload.get("_path") or self.payload["workflow"])
 
     def _rewound(self, previous: Sequence[Attempt]) -> str | None:
-        """The snapshot to begin with: the last one before what a person has rewound."""
+        """The commit to begin with: the last snapshot before what a person has rewound, else the run's base."""
         after = [again.after for again in self.journal.again if again.after is not None]
         newest = max((again.upto for again in self.journal.again if again.after is not None), default=0)
         if not after or any(row.n > newest for row in previous):
             return None  # something has run since: the tree is past that already
-        kept = [row for row in previous if row.n <= after[-1] and (row.result or {}).get("snapshot")]
-        return str((kept[-1].result or {})["snapshot"]) if kept else None
+        kept = [row for row in previous if (row.result or {}).get("snapshot") and not self.journal.rewound_away(row)]
+        kept = [row for row in kept if row.n <= after[-1]]
+        base = self._held.task.spec.get("base") or {}
+        return str((kept[-1].result or {})["snapshot"]) if kept else base.get("commit")
 
     def _warn(self, sentence: str) -> None:
         self.warnings.append(sentence)
@@ -185,8 +193,9 @@ class Flow:
         leaf, address = self._leaf(effect), effect.address
         row = self.journal.unknown(address)
         if row is not None and self.journal.decision(address) is None and self.unknown.rule(effect) == "hold":
-            return Wait(f"step '{address}' was interrupted in attempt {row.n}, and nobody knows what it did")
-        if leaf.step.type == "agent_run":
+            said = f"step '{address}' was interrupted in attempt {row.n}, and nobody knows what it did"
+            return Wait(said, held=True)
+        if leaf.step.type == "agent_run" and self._decided(effect, self.journal.decision(address)) is None:
             item = self.machine.item(effect)
             over = self.limits.over(item, tolerated=not self.machine.counts(item))
             if over is not None:
@@ -203,10 +212,18 @@ class Flow:
             return self._expanding(effect)
         leaf = self._leaf(effect)
         item = self.machine.item(effect)
+        if effect.node.definition.get("retry_from") == "clean" and self.workplace == "cwd":
+            self._warn(
+                f"{effect.address}: `retry_from: clean` has no effect in your own folder; run it with --worktree"
+            )
         try:
             step = completed(self._held.app, self._with_engine(effect, self._with_session(effect, leaf, item)))
+            if effect.node.kind == "task":  # its values are known only now
+                self._held.app.registry.check_payload(step.type, leaf.step.payload)
             if step.type == "gate":
                 step = replace(step, payload={**step.payload, "_asked": self._asked_at(effect.address)})
+        except UsageError as error:
+            return _failed(f"{effect.node.place}: {error}")
         except TemplateError as error:
             return _failed(str(error))
         decision = self.journal.decision(effect.address)
@@ -238,6 +255,7 @@ class Flow:
             returns=effect.node.definition.get("returns") == "changes",
             rejoin=self.unknown.rejoin(effect.address),
             touches=tuple(effect.node.definition.get("touches") or ()),
+            beside=self._beside(effect),
         )
 
     def _expanding(self, effect: Effect) -> Assignment:
@@ -248,6 +266,16 @@ class Flow:
         return Assignment(
             step=step, task=self._task(None), data=data, deadline=self.limits.deadline, workdir=effect.workdir or None
         )
+
+    def _beside(self, effect: Effect) -> list[str]:
+        """What the steps edit that run now, or begin while this one does: each says so by its `touches`."""
+        mine = list(effect.node.definition.get("touches") or ())
+        others = [glob for touched, _ in self._editing.values() for glob in touched]
+        for _, beside in self._editing.values():
+            beside += mine
+        if mine:
+            self._editing[effect.address] = (mine, others)
+        return others
 
     def _asked_at(self, address: str) -> float:
         """Since when a gate has been waiting for this answer, in Unix time: its deadline counts from then."""
@@ -266,12 +294,10 @@ class Flow:
             return None
         rows = self.journal.attempts(effect.address)
         body = (rows[-1].result or {}) if rows else {}
-        word = "accepted" if decision.verdict == "done" else "given up"
-        said = f"{word} by {decision.by or 'a person'}" + (f": {decision.notes}" if decision.notes else "")
         output = str(body.get("whole", body.get("output") or ""))
-        evidence = {"human": decision.verdict, **({} if decision.verdict == "done" else {"error": said})}
         outcome = "ok" if decision.verdict == "done" else "check_failed"
-        return StepResult(outcome, output, evidence={**evidence, "by": decision.by, "notes": decision.notes})
+        evidence = {"human": decision.verdict, "by": decision.by, "notes": decision.notes}
+        return StepResult(outcome, output, evidence=evidence)
 
     def _travels(self, type: str, machine: str | None) -> bool:
         """Whether a step can't run here: it names another machine, or needs what this one does not offer."""
@@ -331,6 +357,9 @@ class Flow:
         for name in ("output_path", "stderr", "captured", "items", "answer"):
             if result.evidence.get(name) is not None:
                 values["path" if name == "output_path" else name] = result.evidence[name]
+        file = _OUTPUTS.get(effect.node.kind)
+        if file is not None and "path" not in values and (end.tried.context.folder / file).exists():
+            values["path"] = str(end.tried.context.folder / file)
         if result.session is not None:
             values |= {"session": result.session, "agent": self._leaf(effect).step.payload.get("agent")}
         body: dict[str, Any] = {"final": not end.waits, "values": values}
@@ -338,13 +367,14 @@ class Flow:
             body["held"] = True
         if len(result.output) > OUTPUT:
             body["whole"] = self._held.redaction.text(result.output)
-        if end.outcome != "ok":
+        if end.outcome != "ok" or result.evidence.get("human"):
             values["summary"] = end.tried.summary()
         return body
 
     def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
         """What the machine is told."""
         made = result_of(end.tried.n, end.outcome, body)
+        self._editing.pop(effect.address, None)
         spent = total([*self._usages_before(effect), *end.usages])
         self.account.came_to(effect, body, end.tried.context.attempt, spent)
         leaf = self._leaves.pop(effect.address, None)

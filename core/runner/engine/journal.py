@@ -146,6 +146,20 @@ class Journal:
             repairs += row.repair and row.agent is not None and row.outcome not in ("rate_limited", "auth", *_NO_RESULT)
         return retries, repairs
 
+    def began(self, address: str) -> int:
+        """The number of the first of the attempts that came to the step's last result, by retries and repairs."""
+        rows = self.attempts(address)
+        first = rows[-1].n
+        for row in reversed(rows[:-1]):
+            if (row.result or {}).get("final"):
+                break
+            first = row.n
+        return first
+
+    def rewound_away(self, row: Attempt) -> bool:
+        """Whether what this attempt left was taken back by a person."""
+        return any(one.after is not None and one.after < row.n <= one.upto for one in self.again)
+
     def asked_at(self, address: str) -> float | None:
         """When a step that waits was first asked, in Unix time; what was answered, or is asked for anew, is over."""
         floor = max((one.upto for one in self.again if any(within(address, path) for path in one.paths)), default=0)

@@ -51,8 +51,8 @@ class Assignment:
     `verify_first`: an attempt that nobody knows the end of is judged by the checks before another one is made;
     `decided`: a person's word, instead of an attempt; `isolated`: in a worktree of its own, merged at its end;
     `travels`: as a task for another `machine`, whose changes come back when it `returns` them; `rejoin`: the number
-    of the attempt whose task may still run; `touches`: only what changes there is its work; `budget`: what all
-    attempts may spend.
+    of the attempt whose task may still run; `touches`: only what changes there is its work; `beside`: what those
+    edit that run at the same time; `budget`: what all attempts may spend.
     `lone`: the task is this step alone, and the queue retries it.
     """
 
@@ -80,6 +80,7 @@ class Assignment:
     returns: bool = False
     rejoin: int | None = None
     touches: tuple[str, ...] = ()
+    beside: Sequence[str] = ()
     budget: Mapping[str, Any] | None = None
 
 
@@ -132,7 +133,7 @@ class LeafRun:
                 snapshot=given.clean,
             )
         sealing = self._sealing = Sealing(
-            node, self._place.root, self._cwd, self._file("seal", ".json"), given.previous
+            node, self._place.root, self._cwd, self._file("seal", ".json"), given.previous, given.beside
         )
         todo, repairs, last, tries = node, 0, None, given.tried
         previous = list(given.previous)
@@ -236,7 +237,9 @@ class LeafRun:
             self._place.rewind(self._mark.snapshot)
         if given.resume and tried.result.session:
             return replace(node, payload={**node.payload, "session": tried.result.session})
-        return node
+        # What went wrong may be in the session's own words: the retry's prompt tells it to a new one.
+        own = {name: value for name, value in node.payload.items() if name not in ("session", "_session_before")}
+        return replace(node, payload=own) if len(own) < len(node.payload) else node
 
     def _repairable(self, node: Step, tried: Tried) -> bool:
         """Whether anything might have repaired it, so that a person is asked: an edited gate, or repairs used up."""

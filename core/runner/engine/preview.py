@@ -67,7 +67,7 @@ def preview(app: App, task: Task, payload: Mapping[str, Any]) -> Preview:
             again.setdefault(item.path, "not started")
     ended = [path for path in again if flow.journal.is_final(path)]
     changed = [path for path in ended if flow.journal.attempts(path)[-1].outcome == "ok"]
-    firsts = [flow.journal.attempts(path)[-1].n for path in ended]
+    firsts = [flow.journal.began(path) for path in ended]
     loops = [item for item in flow.machine.all() if item.exhausted and item.node.iterations is not None]
     exhausted = {item.path: item.most for item in loops}
     return Preview(

@@ -162,6 +162,9 @@ class Run:
         if isinstance(graph, Lone):
             assert ended is not None
             return close_lone(held, ended)
+        if machine.stopping and not machine.over:
+            machine.give_up()
+            self._tell(graph)
         return close_run(held, graph, self._waiting, self._last)
 
     def _look_at_the_clock(self, graph: Lone | Flow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from runner.engine.seal import Seal, digest, step_seal, take_seal, verdict
+from runner.engine.seal import Seal, digest, step_seal, take_seal, verdict, without
 from runner.model import Check
 
 if TYPE_CHECKING:
@@ -22,10 +22,14 @@ _NO_GATE: Final = frozenset(("exit_code", "output_contains", "file_exists", "jso
 class Sealing:
     """What the gate of `step` depended on when it began, in the workspace `root`; kept in `file` across attempts."""
 
-    def __init__(self, step: Step, root: Path, cwd: Path, file: Path, previous: Sequence[Attempt]) -> None:
+    def __init__(
+        self, step: Step, root: Path, cwd: Path, file: Path, previous: Sequence[Attempt], beside: Sequence[str] = ()
+    ) -> None:
+        """`beside`: globs that others may edit while the step runs; it may grow."""
         self._step = step
         self._root = root
         self._cwd = cwd
+        self._beside = beside
         self._seals = [self._first(file, previous)]
 
     @property
@@ -36,7 +40,8 @@ class Sealing:
 
     def verdicts(self) -> list[Verdict]:
         """The first red one, else one that says that the gate is as it was; none without a gate."""
-        found = [verdict(seal, self._root) for seal in self._seals if seal.guarded]
+        seals = [without(seal, self._beside) if self._beside else seal for seal in self._seals if seal.guarded]
+        found = [verdict(seal, self._root) for seal in seals]
         return [one for one in found if not one.ok][:1] or found[:1]
 
     def for_repair(self) -> None:

@@ -117,19 +117,26 @@ def _along(item: Item, agent: str) -> str | None:
 
 
 def _last_of(item: Item, agent: str) -> Iterable[str]:
-    """The session that a step left, if it is this agent's; of a container its last one."""
+    """The session that a step left, if it is this agent's; of a container that of its last step with one."""
     if item.state not in ENDED:
         return []
     if item.inside is not None and item.node.kind != "workflow":
-        return list(_in_frame(item.inside, agent))[-1:]
+        return _in_frame(item.inside, agent)
     values = item.result.values
     session = values.get("session") if values.get("agent") == agent else None
     return [str(session)] if session else []
 
 
-def _in_frame(frame: Frame, agent: str) -> Iterable[str]:
-    for item in frame.items.values():
-        yield from _last_of(item, agent)
+def _in_frame(frame: Frame, agent: str) -> list[str]:
+    """Those of the steps that no other step with a session comes after: two only if they ran beside each other."""
+    left = {id: found for id, item in frame.items.items() if (found := list(_last_of(item, agent)))}
+    followed: set[str] = set()
+    reached = list(left)
+    while reached:
+        needs = [need for need in frame.items[reached.pop()].node.needs if need not in followed]
+        followed.update(needs)
+        reached += needs
+    return [session for id, found in left.items() if id not in followed for session in found]
 
 
 def _before(loop: Item, agent: str) -> str | None:

@@ -21,7 +21,7 @@ from runner.model import SECONDS_A_POINT, StepResult
 from runner.statuses import CANCELLED, DONE, FAILED, NEEDS_HUMAN
 from runner.store import CancelTask, PutArtifact, SubmitTasks
 from runner.taskrequest import PRIORITY_MOST
-from runner.workspace import fetched, make_bundle
+from runner.workspace import fetched, has_commit, make_bundle
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -188,7 +188,9 @@ class Travel:
         fetch(store, found[-1].sha256, file)
         with fetched(self._place.repository, file, str(commit)):
             file.unlink()
-            verdict = self._place.merge_commit(str(commit), f"task {task.id} of step {self._leaf.path}")
+            sent = (task.spec.get("base") or {}).get("commit")
+            known = sent if sent and has_commit(self._place.repository, sent) else None
+            verdict = self._place.merge_commit(str(commit), f"task {task.id} of step {self._leaf.path}", known)
         tried.verdicts.append(verdict)
         folders.write_json(tried.context.folder / "verdicts.json", [{"ok": verdict.ok, "summary": verdict.summary}])
         if not verdict.ok:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runner.engine import verify
 from runner.engine.waits import Wait
+from runner.history import word_of
 
 if TYPE_CHECKING:
     from runner.engine.context import TaskContext
@@ -44,7 +45,7 @@ class Tried:
     def summary(self) -> str:
         """One sentence: what came of it."""
         result = self.result
-        error = result.evidence.get("error") or result.evidence.get("question")
+        error = result.evidence.get("error") or result.evidence.get("question") or word_of(result.evidence)
         if error:
             return str(error)
         if self.red:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from contextlib import contextmanager
@@ -12,19 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.folders import write_json
+from runner.engine.isolated import clear, open_isolated
+from runner.engine.periodic import Timer
 from runner.errors import RunnerError
 from runner.globs import matcher
 from runner.model import Verdict
 from runner.workspace import (
     Caps,
     branch_ref,
-    dirty,
+    bring_in,
     fetched,
     has_commit,
     locate,
     merge_into,
     open_workspace,
     paths_between,
+    present_commit,
     state_of,
 )
 from runner.workspace import publish as move_branch
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from runner.app import App
     from runner.model import Attempt, Claim
-    from runner.workspace import Base, State, Workspace
+    from runner.workspace import Base, State, Unmerged, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,27 @@ class Mark:
 class Workplace:
     """The workspace of one claim. Several steps may work in it at once."""
 
-    def __init__(self, app: App, workspace: Workspace, base: str | None, unit: str, reopen: Callable[[str], Any]):
+    def __init__(
+        self,
+        app: App,
+        workspace: Workspace,
+        base: str | None,
+        unit: str,
+        reopen: Callable[[str], Any],
+        unmerged: Unmerged | None = None,
+    ) -> None:
+        """`unmerged`: what is known of the merge, where this is the worktree of one step of a run."""
         self._app = app
         self._ws = workspace
         self._unit = unit
         self._reopen = reopen
-        self._timer: _Timer | None = None
+        self._timer: Timer | None = None
         self._lock = threading.Lock()
         self._working = 0
         self.base = base
         self._asked: dict[str, Any] | None = None
+        self._unmerged = unmerged
+        self._merged = False
 
     @classmethod
     def open(
@@ -141,7 +154,7 @@ class Workplace:
         with self._lock:
             self._working += 1
             if self._timer is None and every > 0:
-                self._timer = _Timer(every, lambda: self._snapshot(attempt, "periodic"), failed)
+                self._timer = Timer(every, lambda: self._snapshot(attempt, "periodic"), failed)
 
     def end(self, attempt: int, failed: Callable[[str], None]) -> dict[str, Any]:
         """The attempt's process is gone: a snapshot at the step's boundary → what the result says of it."""
@@ -215,34 +228,9 @@ class Workplace:
         return self._ws.state()
 
     def apart(self, claim: Claim, path: str, *, lost: bool) -> Workplace:
-        """A worktree for one step of the run, from the commit that the run is at."""
-        base = locate(self._ws.cwd)
-        if base is None:
-            raise RunnerError(f"step '{path}' is to work isolated, and {self._ws.cwd} is in no git repository")
-        if self._ws.repo is None and dirty(base.repo):
-            raise RunnerError(
-                f"step '{path}' is to work isolated, and {base.repo} has changes that are not committed",
-                "commit them first, or run the workflow with --worktree",
-            )
-        settings = self._app.config.workspace
-        unit = f"{self._unit}-{hashlib.sha256(path.encode()).hexdigest()[:10]}"
-
-        def opened(resume_from: str | None) -> Workspace:
-            return open_workspace(
-                repo=self._ws.repo or base.repo,
-                base=base.commit,
-                subdir=base.subdir,
-                unit=unit,
-                epoch=claim.epoch,
-                state=self._app.project.state,
-                resume_from=resume_from,
-                reclaimed=lost,
-                copy=settings.copy,
-                cwd=self._ws.cwd,
-                caps=Caps(settings.max_file, settings.max_total),
-            )
-
-        return Workplace(self._app, opened(None), base.commit, unit, opened)
+        """A worktree for one step of the run; once its work is merged, it goes when it is closed."""
+        workspace, unmerged, reopen = open_isolated(self._app, self._ws, self._unit, claim, path, lost=lost)
+        return Workplace(self._app, workspace, unmerged.base, unmerged.unit, reopen, unmerged)
 
     @property
     def repository(self) -> Path:
@@ -255,11 +243,8 @@ class Workplace:
         base = locate(self._ws.cwd)
         if base is None:
             return None
-        if self._ws.repo is None and dirty(base.repo):
-            raise RunnerError(
-                f"{base.repo} has changes that are not committed, and the step runs on another machine",
-                "commit them first, or run the workflow with --worktree",
-            )
+        if self._ws.repo is None:
+            return replace(base, commit=present_commit(base))
         self.commit_leftovers(message)
         found = locate(self._ws.cwd)
         return found if found is None else replace(found, repo=self.repository)
@@ -273,13 +258,36 @@ class Workplace:
 
     def merge(self, other: Workplace, message: str) -> Verdict:
         """What an isolated step committed comes into this tree; a conflict is a red verdict, and changes nothing."""
-        return self.merge_commit(other._ws.state().head, message)
+        todo = other._unmerged
+        assert todo is not None
+        try:
+            verdict = self.merge_commit(other._ws.state().head, message, todo.base, todo.decide)
+        except RunnerError:
+            todo.undecide()
+            raise
+        if verdict.ok:
+            todo.end()
+            other._merged = True
+        elif self._ws.repo is None:
+            # Once the step has merged this one, nothing of it is in conflict any more.
+            todo.begin(verdict.evidence["into"])
+        return verdict
 
-    def merge_commit(self, head: str, message: str) -> Verdict:
-        """A commit of this repository comes into this tree; a conflict is a red verdict, and changes nothing."""
+    def merge_commit(
+        self, head: str, message: str, known: str | None = None, decided: Callable[[str], None] | None = None
+    ) -> Verdict:
+        """A commit of this repository comes into this tree; a conflict is a red verdict, and changes nothing.
+
+        A worktree of the runner's has it as a commit; the folder of a person as changes that nobody has
+        committed: for `known` and `decided` see `bring_in`.
+        """
         with self._lock:
-            conflicts = merge_into(self._ws.path if self._ws.repo is not None else self._ws.cwd, head, message)
-            ours = tip(self._ws.path, "HEAD") if conflicts else None
+            if self._ws.repo is not None:
+                conflicts: Sequence[str] = merge_into(self._ws.path, head, message)
+                ours = tip(self._ws.path, "HEAD") if conflicts else None
+            else:
+                brought = bring_in(self._ws.cwd, head, known, decided)
+                conflicts, ours = brought.conflicts, brought.into
         evidence = {"check": "merge", "value": head, "files": list(conflicts)[:50], "into": ours}
         if conflicts:
             names = ", ".join(conflicts[:5])
@@ -329,6 +337,8 @@ class Workplace:
             self._timer.stop()
             self._timer = None
         self._ws.close()
+        if self._unmerged is not None and self._merged:
+            clear(self._app, self._unmerged)
 
 
 @contextmanager
@@ -370,31 +380,3 @@ def tip(repo: Path, ref: str) -> str | None:
     """The commit that a ref is at; None when there is no such ref."""
     code, out, _ = Git(repo).attempt("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     return out.decode().strip() if code == 0 else None
-
-
-class _Timer:
-    """Calls a function every so many seconds in a thread of its own; `failed` hears once of what it raises."""
-
-    def __init__(self, seconds: float, call: Callable[[], object], failed: Callable[[str], None]) -> None:
-        self._seconds = seconds
-        self._call = call
-        self._failed = failed
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        last = ""
-        while not self._over.wait(self._seconds):
-            try:
-                self._call()
-                last = ""
-            except RunnerError as error:
-                if str(error) != last:
-                    last = str(error)
-                    self._failed(last)
-
-    def stop(self) -> None:
-        """No more calls; waits for one that is going on."""
-        self._over.set()
-        self._thread.join()

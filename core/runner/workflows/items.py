@@ -70,6 +70,8 @@ class Item:
     keys: tuple[str, ...] = ()
     """Of a loop over `items`: what each is called in addresses."""
     reason: str = ""
+    stopping: bool = False
+    """Of a workflow: something in it has failed, and nothing new starts."""
     expired: str = ""
     """Of a container whose time was over: what is told of it."""
     stamp: int = 0

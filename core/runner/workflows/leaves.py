@@ -235,6 +235,7 @@ class Filling:
             may_edit=tuple(self.text(glob) for glob in given.get("may_edit") or ()),
             protect=tuple(self.text(glob) for glob in given.get("protect") or ()),
             artifacts=tuple(self.text(glob) for glob in given.get("artifacts") or ()),
+            touches=tuple(given.get("touches") or ()),
         )
 
     def _repairs(self, kind: str) -> tuple[int, str | None]:

@@ -50,6 +50,16 @@ class Source:
         return place_of(self.places, path)
 
 
+class Refused(ConfigError):
+    """A file is no workflow: `found` is all that is wrong with it, sentences (with their places) and hints."""
+
+    def __init__(self, found: tuple[tuple[str, str], ...]) -> None:
+        message, hint = found[0]
+        more = f"and {len(found) - 1} more" if len(found) > 1 else ""
+        super().__init__(message, "; ".join(filter(None, (hint, more))))
+        self.found = found
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A workflow that can be run: its root node, its parameters, and all files it is made of.
@@ -112,7 +122,8 @@ def _files(folder: Path, known: Collection[str] = ()) -> list[Path]:
 
 
 def _nearby(name: str, folders: Sequence[Path], known: Collection[str]) -> str:
-    names = sorted({file.stem for folder in folders for file in _files(folder, known)})
+    files = [file for folder in folders for file in _files(folder, known)]
+    names = sorted({file.stem for file in files if not file.name.startswith("test_")})
     looked = ", ".join(str(folder) for folder in folders)
     return suggestion(Path(name).stem, names) if names else f"looked in: {looked}" if looked else ""
 
@@ -120,13 +131,19 @@ def _nearby(name: str, folders: Sequence[Path], known: Collection[str]) -> str:
 def read(path: Path) -> Source:
     """Read and validate one file; ConfigError names file, line and column."""
     shown = os.path.relpath(path)
+    return parse(text_of(path, shown), path, shown)
+
+
+def text_of(path: Path, shown: str) -> str:
+    """The text of a file; ConfigError when it can't be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{shown}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{shown}: not UTF-8") from None
-    return parse(text, path, shown)
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8").split("\n")
+        place = f"{shown}:{len(before)}:{len(before[-1]) + 1}"
+        raise ConfigError(f"{place}: the file is not UTF-8", "save it as UTF-8") from None
 
 
 def parse(text: str, path: Path, shown: str) -> Source:
@@ -164,10 +181,7 @@ def validated(path: Path, text: str, data: Mapping[str, Any], places: Mapping[Pl
             complaint(details, Workflow, lambda where: place_of(places, where))
             for details in error.errors(include_url=False)
         ]
-        message, hint = found[0]
-        if len(found) > 1 and not hint:
-            hint = f"and {len(found) - 1} more"
-        raise ConfigError(message, hint) from None
+        raise Refused(tuple(dict.fromkeys(found))) from None
     if not workflow.name:
         match = _VERSIONED.fullmatch(path.stem)
         workflow = workflow.model_copy(update={"name": match[1] if match else path.stem})
@@ -201,6 +215,8 @@ class _Builder:
         self._known = known
         self._read = reader
         self.sources: dict[Path, Source] = {}
+        self._extending: list[Path] = []
+        """The files whose base is being read, each extending the next."""
 
     def source(self, path: Path) -> Source:
         real = Path(os.path.realpath(path))
@@ -213,8 +229,22 @@ class _Builder:
 
         if source.workflow.extends is None:
             return source
-        base = find(source.workflow.extends, (source.path.parent, *self._folders), self._known)
-        below = self.source(base)
+        place, own = source.place("extends"), Path(os.path.realpath(source.path))
+        try:
+            base = find(source.workflow.extends, (source.path.parent, *self._folders), self._known)
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error.message}", error.hint) from None
+        real = Path(os.path.realpath(base))
+        chain = [*self._extending, own]
+        if real in chain:
+            names = [one.name for one in (*chain[chain.index(real) :], real)]
+            said = "the workflow extends itself" if real == own else " extends ".join(names)
+            raise ConfigError(f"{place}: {said}", "name another workflow in `extends`")
+        self._extending.append(own)
+        try:
+            below = self.source(base)
+        finally:
+            self._extending.pop()
         return replace(extend(source, below), foreign=below.foreign, notes=(*below.notes, *source.notes))
 
     def workflow(self, source: Source, above: tuple[Path, ...]) -> Node:
@@ -223,6 +253,7 @@ class _Builder:
         if real in above or len(above) > _DEEPEST:
             raise ConfigError(f"{source.place()}: the workflow calls itself", "give it a loop instead")
         flow = source.workflow
+        _check_params(source)
         children = self._children(source, flow.steps, flow.pattern, ("steps",), (*above, real))
         defaults = {param.name: param.default or "" for param in flow.params if not param.needed}
         return Node(
@@ -277,6 +308,8 @@ class _Builder:
             "continue_on_failure": step.continue_on_failure,
             "capture": step.capture,
             "place": source.place(*path),
+            "source": source,
+            "path": path,
         }
         if kind in ("loop", "group"):
             inner = self._children(source, step.steps or (), step.pattern or "pipeline", (*path, "steps"), above)
@@ -329,7 +362,9 @@ def _around(step: Step, inner: Workflow | None = None) -> dict[str, Any]:
     """What a container says for all steps in it together: where they begin, what they may take and spend."""
     timeouts = [one.timeout for one in (step, inner) if one is not None and one.timeout is not None]
     budget = inner.budget.model_dump() if inner is not None and inner.budget is not None else None
-    found = {"timeout": min(timeouts, default=None), "budget": budget, "workdir": step.workdir}
+    found: dict[str, Any] = {"timeout": min(timeouts, default=None), "budget": budget, "workdir": step.workdir}
+    if inner is not None and "on_error" in inner.model_fields_set:
+        found["fail_fast"] = inner.on_error.strategy == "fail-fast"
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -384,6 +419,17 @@ def _rules(given: dict[str, Any], step: Step, source: Source) -> None:
         given["engine"] = flow.engine.model_dump()
     if source.foreign:
         given["foreign"] = True
+
+
+def _check_params(source: Source) -> None:
+    """Raise for a parameter that is there twice."""
+    places: dict[str, str] = {}
+    for number, param in enumerate(source.workflow.params):
+        here = source.place("params", number)
+        if param.name in places:
+            first = places[param.name]
+            raise ConfigError(f"{here}: the parameter '{param.name}' is there twice (also at {first})")
+        places[param.name] = here
 
 
 def _check_cycles(nodes: Sequence[Node]) -> None:

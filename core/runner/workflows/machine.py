@@ -106,10 +106,16 @@ class Machine:
 
     def expire(self, item: Item, reason: str) -> None:
         """The time of a container is over: nothing more starts in it, what waits in it is not asked, and it fails."""
+        item.expired = reason
+        self._end_inside(item, reason)
+
+    def _end_inside(self, item: Item, reason: str) -> None:
+        """Nothing that has not begun begins any more in a container; what waits is not awaited."""
         inside = [item]
         for one in inside:
-            one.expired = one.expired or reason
             inside += [child for child in (one.inside.items.values() if one.inside else ()) if child.state not in ENDED]
+            if item.expired and one.node.is_container:
+                one.expired = one.expired or reason
         held = set(map(id, inside))
         kept = deque(effect for effect in self._ready if id(self._asked[effect.address]) not in held)
         ready, self._ready = self._ready, kept
@@ -123,6 +129,10 @@ class Machine:
             if one.inside is None and id(one) not in begun and one.state not in ENDED:
                 self._end(one, "not_run", reason)
         self._pump()
+
+    def give_up(self) -> None:
+        """The run has failed, and what waits for people is not awaited any more."""
+        self._end_inside(self.root, "the run was ending")
 
     def awaits(self, effect: Effect) -> bool:
         """Whether its answer is still wanted."""
@@ -173,7 +183,7 @@ class Machine:
                 dependant.unmet -= 1
                 if dependant.unmet == 0 and dependant.state == "pending":
                     self._consider(dependant)
-            if self.stopping:
+            if self.stopping or item.state == "failed":
                 self._withdraw()
             if frame.left == 0 and frame.owner is not None:
                 self._close(frame)
@@ -186,11 +196,11 @@ class Machine:
             wanted, asked = self._when(item, met)
         except TemplateError as error:
             if met or _ASKS.search(item.node.when or ""):
-                self._fail(item, f"when: {error}")
+                self._fail(item, _placed(item, f"when: {error}"))
             else:  # what did not run has no result to be asked about
                 self._end(item, "not_run", "a need failed")
             return
-        if item.frame.broken or (self.stopping and not asked) or not (met or asked):
+        if item.frame.broken or (not asked and self._stopped(item)) or not (met or asked):
             why = "the loop had ended" if item.frame.broken else "the run was ending"
             self._end(item, "not_run", "a need failed" if not met else why)
             return
@@ -222,7 +232,7 @@ class Machine:
 
         def failure() -> bool:
             asked.append("failure")
-            return not met or (self.stopping and not item.node.needs)
+            return not met or (self._stopped(item) and not item.node.needs)
 
         def always() -> bool:
             asked.append("always")
@@ -255,7 +265,7 @@ class Machine:
             try:
                 item.workdir = os.path.join(item.workdir, render(node.definition["workdir"], frame.scope))
             except TemplateError as error:
-                self._fail(item, f"workdir: {error}")
+                self._fail(item, _placed(item, f"workdir: {error}"))
                 return
         if node.kind == "loop":
             assert node.iterations is not None
@@ -281,7 +291,7 @@ class Machine:
         try:
             items = [render(text, item.frame.scope) for text in texts]
         except TemplateError as error:
-            self._fail(item, f"loop.over: {error}")
+            self._fail(item, _placed(item, f"loop.over: {error}"))
             return
         self._expanded(item, Result(values={"items": items}))
 
@@ -290,7 +300,7 @@ class Machine:
         try:
             given = {name: render(text, item.frame.scope) for name, text in item.node.params.items()}
         except TemplateError as error:
-            self._fail(item, str(error))
+            self._fail(item, _placed(item, f"params: {error}"))
             return
         self._open(item, item.node.children, item.path, self._workflow_scope({**item.node.defaults, **given}))
 
@@ -334,6 +344,8 @@ class Machine:
         most = loop.max + self._more.get(item.path, 0) if loop.max is not None else len(item.items)
         item.most = most
         if item.round >= most:
+            if most == 0:
+                self._leave_empty(item, "had nothing to go over")
             if loop.max is not None and node.breaks:
                 self._fail(item, f"{most} iterations, and no break_if held")
             else:
@@ -372,10 +384,15 @@ class Machine:
     # Ending
 
     def _skip(self, item: Item, reason: str) -> None:
-        if item.node.capture is not None and item.node.capture not in item.frame.scope:
-            self._captures(item).put(item.node.capture, "")
-            self._warn(f"{item.path} was skipped: '{item.node.capture}' is empty")
+        self._leave_empty(item, "was skipped")
         self._end(item, "skipped", reason)
+
+    def _leave_empty(self, item: Item, why: str) -> None:
+        """What the item would have captured, it or what it holds, is an empty text for whoever comes after it."""
+        for name in _captured(item.node):
+            if name not in item.frame.scope:
+                self._captures(item).put(name, "")
+                self._warn(f"{item.path} {why}: '{name}' is empty")
 
     def _fail(self, item: Item, reason: str) -> None:
         item.result = Result("crashed", reason)
@@ -385,6 +402,8 @@ class Machine:
         """An item has its last state: what that means for its loop, its dependants, its container."""
         item.reason = reason
         item.stamp = max(item.stamp, item.floor)
+        if state == "not_run" and not self.counts(item):
+            self._leave_empty(item, "did not run")
         item.tolerated = item.node.continue_on_failure
         ran = state in ("done", "failed")
         wanted = {"done": "success", "failed": "failure"}.get(state)
@@ -394,8 +413,37 @@ class Machine:
             item.tolerated = True
             self._break(item)
         elif state == "failed" and not item.tolerated and self._counts(item):
-            self.stopping = self.stopping or self.fail_fast
+            self._stop_around(item)
         self._agenda.append(item)
+
+    def _stop_around(self, item: Item) -> None:
+        """After a failure nothing new starts in the workflows around it that fail fast, up to one that goes on."""
+        owner = item.frame.owner
+        while owner is not None:
+            if owner.node.kind == "workflow":
+                if not self._fails_fast(owner):
+                    return
+                owner.stopping = True
+                self.stopping = self.stopping or owner is self.root
+            owner = owner.frame.owner
+
+    def _fails_fast(self, item: Item | None) -> bool:
+        """Whether a workflow says so itself, or the one that calls it."""
+        while item is not None and item is not self.root:
+            said = item.node.definition.get("fail_fast")
+            if said is not None:
+                return bool(said)
+            item = item.frame.owner
+        return self.fail_fast
+
+    def _stopped(self, item: Item) -> bool:
+        """Whether nothing new starts where the item stands."""
+        owner = item.frame.owner
+        while owner is not None:
+            if owner.stopping:
+                return True
+            owner = owner.frame.owner
+        return self.stopping
 
     def counts(self, item: Item) -> bool:
         """Whether its failure would fail the run: neither it nor a container around it tolerates one."""
@@ -432,7 +480,7 @@ class Machine:
         ready, self._ready = self._ready, kept
         for effect in ready:
             item = self._asked[effect.address]
-            if item.node.when is not None or not self._counts(item):
+            if item.node.when is not None or not self._counts(item) or not self._stopped(item):
                 kept.append(effect)
             else:
                 del self._asked[effect.address]
@@ -456,7 +504,7 @@ class Machine:
                 self._end(owner, "done")
             elif failed:
                 self._end(owner, "failed", "a step failed")
-            elif self.stopping and self._counts(owner):
+            elif self._stopped(owner) and self._counts(owner):
                 self._end(owner, "not_run", "the run was ending")
             else:
                 self._next_round(owner)
@@ -469,7 +517,7 @@ class Machine:
             try:
                 values = {name: render(text, frame.scope) for name, text in owner.node.outputs.items()}
             except TemplateError as error:
-                self._fail(owner, f"outputs: {error}")
+                self._fail(owner, _placed(owner, f"outputs: {error}"))
                 return
             owner.result = Result(values=values)
         self._end(owner, "failed" if failed else "done", "a step failed" if failed else "")
@@ -488,3 +536,17 @@ class Machine:
         if item.state != state:
             item.state = state
             self.changed.append(item)
+
+
+def _captured(node: Node) -> Iterator[str]:
+    """The names that a step sets, or what it holds; a sub-workflow's are its own."""
+    if node.capture is not None:
+        yield node.capture
+    if node.kind != "workflow":
+        for child in node.children:
+            yield from _captured(child)
+
+
+def _placed(item: Item, sentence: str) -> str:
+    """A sentence about what the file says of an item, with its place."""
+    return f"{item.node.place}: {sentence}" if item.node.place else sentence
