@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runner.model import Attempt
+from tests.conftest import Runner
 from tests.workflows.flows import Flows, git
 
 
@@ -144,3 +147,41 @@ steps:
     )
     assert (ran.status, ran.states) == ("failed", {"a": "not_run", "bad": "failed", "c": "not_run"})
     assert flows.resume(ran, text=None).states["a"] == "not_run"
+
+
+def test_what_is_shown_beforehand_is_what_can_run(flows: Flows) -> None:
+    text = """
+steps:
+  - {id: a, command: echo a}
+  - {id: b, command: echo b, when: "1 == 1"}
+  - {id: l, loop: {max: 3}, steps: [{id: s, command: echo s}]}
+"""
+    ran = flows.run(text)
+    assert flows.preview(ran, text.replace("1 == 1", "1 == 2"))[1] == {}
+    assert flows.preview(ran, text.replace("max: 3", "max: 2"))[1] == {}
+    renamed = text.replace("id: b", "id: c").replace("echo a", "echo A")
+    assert flows.preview(ran, renamed)[1] == {"a": "definition changed", "c": "not started", "l": "not started"} | {
+        f"l[{n}]/s": "an input changed" for n in (1, 2, 3)
+    }
+
+
+def test_a_run_from_the_middle_of_one_from_the_middle_has_the_results_of_both(
+    project: Path, runner: Runner, flows: Flows
+) -> None:
+    flows.write(
+        "steps: [{id: a, command: echo A}, {id: b, command: echo B},"
+        " {id: c, command: 'echo {{steps.a.output}}{{steps.b.output}}'}]"
+    )
+    runner.ok("workflow", "run", "flow")
+    runner.ok("workflow", "run", "flow", "--from", "b")
+    last = runner.ok("workflow", "run", "flow", "--from", "c", "--format", "json").json
+    assert [step["output"] for step in last["steps"] if step["path"] == "c"] == ["AB"]
+
+
+def test_what_did_not_run_and_containers_that_failed_say_so_in_json(flows: Flows) -> None:
+    ran = flows.run("steps: [{id: box, steps: [{id: a, command: 'false'}]}, {id: b, command: 'true'}]")
+    assert {path: step["outcome"] for path, step in ran.steps.items()} == {
+        "box": "failed",
+        "box/a": "check_failed",
+        "b": None,
+    }

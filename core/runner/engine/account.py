@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from runner.workflows.items import ENDED
+from runner.workflows.views import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ class Account:
             told["total"] = len(item.keys)
         if item.state in ENDED:
             summary = item.result.values.get("summary") or item.reason
-            told |= {"outcome": item.result.outcome if item.state != "skipped" else None, "summary": summary}
+            told |= {"outcome": outcome_of(item) or None, "summary": summary}
             if item.state == "done" and "[" in item.path and not item.node.is_container:
                 self._forget(item.path)
         if self.folder is not None and item.path:

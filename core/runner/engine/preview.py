@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.engine.context import Stop
 from runner.engine.flow import Flow
 from runner.engine.held import Held
+from runner.engine.journal import within
 from runner.keeper import Redaction
 from runner.model import Claim
+from runner.workflows.items import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.app import App
     from runner.model import Task
+    from runner.workflows.machine import Machine
+    from runner.workflows.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,9 @@ class Preview:
     changed: tuple[str, ...]
     earliest: int | None
     exhausted: Mapping[str, int]
+
+
+_ITERATION: Final = re.compile(r"\[([^\]]*)\]")
 
 
 class _Desk:
@@ -60,7 +68,7 @@ def preview(app: App, task: Task, payload: Mapping[str, Any]) -> Preview:
             again[effect.address] = flow.reasons.get(effect.address, "not started")
     seen = {*kept, *again}
     for path in flow.journal.rows:
-        if path not in seen and flow.journal.is_final(path):
+        if path not in seen and flow.journal.is_final(path) and _comes(flow.machine, path):
             again.setdefault(path, "an input changed")
     for item in flow.machine.all():
         if item.state == "pending":
@@ -77,3 +85,31 @@ def preview(app: App, task: Task, payload: Mapping[str, Any]) -> Preview:
         min(firsts, default=None),
         exhausted,
     )
+
+
+def _comes(machine: Machine, path: str) -> bool:
+    """Whether a step that ran may run again: the file still has it, and nothing around it has ended without it."""
+    bare = path.rstrip("?*")
+    items = {item.path: item for item in machine.all() if item.path}
+    known = items.get(bare)
+    if known is not None:
+        return known.state not in ENDED
+    around = [item for item in items.values() if item.state not in ENDED and within(bare, item.path)]
+    owner = max(around, key=lambda item: len(item.path), default=None)
+    return owner is not None and _holds(owner.node, bare[len(owner.path) :], owner.most)
+
+
+def _holds(node: Node, rest: str, most: int = 0) -> bool:
+    """Whether a container of the file has the step that `rest` of an address names: `[2]/fix`, `/fix`."""
+    loop = node.iterations
+    if loop is not None:
+        match = _ITERATION.match(rest)
+        if match is None:
+            return False
+        if loop.max is not None and int(match[1]) > max(most, loop.max):
+            return False
+        rest = rest[match.end() :]
+    id = rest[1:].partition("/")[0].partition("[")[0]
+    child = next((one for one in node.children if one.id == id), None)
+    after = rest[1 + len(id) :]
+    return child is not None and (not after or (child.is_container and _holds(child, after)))

@@ -21,13 +21,14 @@ def seeds(app: App, loaded: Loaded, step: str, previous: str | None) -> dict[str
     if not before:
         return {}
     run = _run(app, loaded, previous)
-    rows = _finals(app, run)
+    # What that run itself took from an earlier one stands here too.
+    known = {**(run.payload.get("_seed") or {}), **{path: _seed(row) for path, row in _finals(app, run).items()}}
     found: dict[str, dict[str, Any]] = {}
     for id in sorted(before):
-        own = {path: row for path, row in rows.items() if path.split("/")[0].split("[")[0].rstrip("?*") == id}
+        own = {path: one for path, one in known.items() if path.split("/")[0].split("[")[0].rstrip("?*") == id}
         if not own:
             raise UsageError(f"run {run.id} has no result of step '{id}', which '{step}' needs", f"--from {id}")
-        found |= {path: _seed(row) for path, row in own.items()}
+        found |= own
     return found
 
 

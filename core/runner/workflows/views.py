@@ -65,7 +65,7 @@ def view(item: Item) -> dict[str, Any]:
     """What templates may name of a step."""
     found = {
         "status": item.state,
-        "outcome": _outcome(item),
+        "outcome": outcome_of(item),
         "output": item.result.output,
         **item.result.values,
     }
@@ -76,7 +76,7 @@ def view(item: Item) -> dict[str, Any]:
     return found
 
 
-def _outcome(item: Item) -> str:
+def outcome_of(item: Item) -> str:
     """What it came to: empty for what did not run, `failed` for a container in which something failed."""
     if item.state not in ("done", "failed", "waiting"):
         return ""
