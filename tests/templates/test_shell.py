@@ -167,6 +167,7 @@ REFUSED = {
     "printf -v": ("printf -v {{x}} a", "in a variable's name"),
     "integer": ("declare -i a={{x}}", "in the value of such a variable"),
     "eval": ("eval echo {{x}}", "in the code that 'eval' runs"),
+    "alias": ("alias x={{x}}\nx", "in the code that 'alias' runs"),
     "eval quoted": ("eval 'echo {{x}}'", "in the code that 'eval' runs"),
     "sh -c": ("sh -c 'echo {{x}}'", "in the code that 'sh' runs"),
     "sh -ec": ('/bin/sh -ec "echo {{x}}"', "in the code that 'sh' runs"),

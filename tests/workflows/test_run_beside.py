@@ -185,3 +185,18 @@ def test_what_did_not_run_and_containers_that_failed_say_so_in_json(flows: Flows
         "box/a": "check_failed",
         "b": None,
     }
+
+
+def test_a_worktree_needs_a_commit_and_leaves_out_what_is_not_committed(runner: Runner, flows: Flows) -> None:
+    flows.write("steps: [{id: a, command: 'cat b.txt'}]")
+    refused = runner("workflow", "run", "flow", "--worktree")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "--worktree needs a git repository with a commit" in refused.stderr
+    git(flows.root, "init", "-q")
+    (flows.root / "b.txt").write_text("one\n")
+    git(flows.root, "add", "-A")
+    git(flows.root, "commit", "-qm", "first")
+    (flows.root / "b.txt").write_text("two\n")
+    ran = runner.ok("workflow", "run", "flow", "--worktree", "--format", "json")
+    assert ran.json["steps"][0]["output"] == "one"
+    assert "changes that are not committed are not in it" in ran.stderr

@@ -142,3 +142,13 @@ steps:
     assert ran.result["usage"]["tokens"] == 45
     (flows.root / "ok").write_text("")
     assert flows.resume(ran).result["usage"]["tokens"] == 46
+
+
+def test_the_scripted_agent_remembers_in_a_worktree_and_in_a_subfolder(trees: Flows) -> None:
+    text = """
+steps:
+  - {id: m, command: mkdir -p sub}
+  - {id: a, agent: script, expects: answer, prompt: "[[remember: 42]] [[say: one]]"}
+  - {id: b, agent: script, expects: answer, session: resume, workdir: sub, prompt: "[[recall]]"}
+"""
+    assert trees.run(text).outputs["b"] == "42"

@@ -38,12 +38,7 @@ class Report:
     @classmethod
     def at(cls, name: str) -> Report:
         """A report for that file; UsageError, before anything runs, where none could be written."""
-        path = Path(os.path.abspath(name))
-        if path.is_dir():
-            raise UsageError(f"--junit {name}: this is a folder", "name a file")
-        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-            raise UsageError(f"--junit {name}: the folder {path.parent} is not there or can't be written")
-        return cls(path)
+        return cls(writable(name))
 
     def add(self, task: Task, seconds: float) -> None:
         """One task as it is now; `seconds` is what this worker spent on it."""
@@ -69,6 +64,16 @@ class Report:
     def write(self) -> None:
         """Write the file."""
         write_suite(self._path, "runner", self._cases, self._seconds)
+
+
+def writable(name: str) -> Path:
+    """The file of a report; UsageError, before anything runs, where none could be written."""
+    path = Path(os.path.abspath(name))
+    if path.is_dir():
+        raise UsageError(f"--junit {name}: this is a folder", "name a file")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--junit {name}: the folder {path.parent} is not there or can't be written")
+    return path
 
 
 def write_suite(path: Path, name: str, cases: Sequence[Element], seconds: float | None = None) -> None:

@@ -10,6 +10,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from runner.templates.scope import Undefined, called, nearest
 from runner.templates.syntax import TemplateError
+from runner.templates.wrong import no_expression, wrong_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +52,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         if hasattr(obj, "keys"):
             if argument in obj:
                 return _said(called(obj[argument]))
+            if argument == "json" and "output" in obj:
+                return self.undefined("the output is not JSON (an object or a list)")
             near = nearest(str(argument), [str(key) for key in obj])
             return self.undefined(f"there is no '{argument}' ({near})")
         if isinstance(obj, (list, tuple, str)) and isinstance(argument, (int, slice)):
@@ -69,7 +72,7 @@ def _environment(functions: Mapping[str, Callable[..., Any]]) -> _Environment:
 
 def evaluate(source: str, scope: Scope, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
     """The value of an expression; `functions` may be called in it. TemplateError says what is wrong."""
-    compiled = _compiled(source, functions or {})
+    compiled = _compiled(source, functions or {}, condition=functions is not None)
     used = {name for name, *_ in names_of(source)}
     values = {name: _said(scope[name]) for name in used if name in scope}
     if "self" in used and "self" not in values:  # Jinja's own, which is none of ours
@@ -89,12 +92,12 @@ def evaluate(source: str, scope: Scope, functions: Mapping[str, Callable[..., An
     except TemplateError:
         raise
     except Exception as error:
-        raise TemplateError(f"'{source}' can't be evaluated: {type(error).__name__}: {error}", "") from None
+        raise wrong_value(source, error) from None
 
 
 def check(source: str, functions: tuple[str, ...] = ()) -> None:
-    """Raise TemplateError when the expression can't be parsed or calls a function that is not there."""
-    tree = _parsed(source)
+    """Raise TemplateError when the condition can't be parsed or calls a function that is not there."""
+    tree = _parsed(source, condition=True)
     for call in tree.find_all(nodes.Call):
         if not isinstance(call.node, nodes.Name) or call.node.name not in functions:
             near = f"known: {', '.join(functions)}" if functions else "no function may be called here"
@@ -133,22 +136,18 @@ def _path(node: Any, inner: set[int]) -> tuple[str, ...]:
     return ()
 
 
-def _parsed(source: str) -> Any:
+def _parsed(source: str, *, condition: bool = False) -> Any:
     try:
         return _environment({}).parse("{{ " + source + " }}")
     except TemplateSyntaxError as error:
-        raise TemplateError(f"'{source}' is not an expression: {error.message}", _advice(source)) from None
+        raise no_expression(source, error, condition=condition) from None
 
 
-def _compiled(source: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Mapping[str, Any]], Any]:
+def _compiled(
+    source: str, functions: Mapping[str, Callable[..., Any]], *, condition: bool
+) -> Callable[[Mapping[str, Any]], Any]:
     try:
         expression = _environment(functions).compile_expression(source, undefined_to_none=False)
     except TemplateSyntaxError as error:
-        raise TemplateError(f"'{source}' is not an expression: {error.message}", _advice(source)) from None
+        raise no_expression(source, error, condition=condition) from None
     return lambda values: expression(dict(values))
-
-
-def _advice(source: str) -> str:
-    if "&&" in source or "||" in source or "!" in source.replace("!=", ""):
-        return "write `and`, `or`, `not`"
-    return r"write \{{ for literal braces"

@@ -74,6 +74,8 @@ def step_into(value: Any, segment: str, where: str) -> Any:
     if hasattr(value, "keys"):
         if segment in value:
             return value[segment]
+        if segment == "json" and "output" in value:
+            raise Undefined(f"the output of '{where}' is not JSON (an object or a list)", "")
         raise Undefined(f"'{where}' has no '{segment}'", nearest(segment, [str(key) for key in value]))
     if isinstance(value, (list, tuple)):
         if segment.isdecimal() and int(segment) < len(value):

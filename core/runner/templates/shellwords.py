@@ -33,7 +33,7 @@ _CODE_OPTIONS: Final = {
     "Rscript": "e",
 }
 """Interpreters, and the letters of their options that take code."""
-_WHOLE: Final = frozenset(("eval", "ssh", "watch", "parallel", "let", "rsh", "mosh"))
+_WHOLE: Final = frozenset(("eval", "alias", "ssh", "watch", "parallel", "let", "rsh", "mosh"))
 """Commands whose words are joined and evaluated again."""
 _NAMES: Final = frozenset(("read", "unset", "getopts", "mapfile", "readarray"))
 _DECLARE: Final = frozenset(("declare", "typeset", "local", "export", "readonly"))

@@ -44,6 +44,20 @@ _OPEN = re.compile(rf"\[\[({'|'.join((_PLAIN + ' ' + _OTHER).split())})(?: (\d+)
 _WRITING = frozenset("write append edit delete link run commit".split())
 
 
+def memories() -> str:
+    """A folder that sessions are kept in and that is no part of the work: git's own, else one for temporary files."""
+    folder = os.getcwd()
+    while folder != os.path.dirname(folder):
+        git = os.path.join(folder, ".git")
+        if os.path.isdir(git):
+            return git
+        if os.path.isfile(git):  # a worktree's, which says where its own is
+            with open(git, encoding="utf-8") as file:
+                return file.read().removeprefix("gitdir:").strip()
+        folder = os.path.dirname(folder)
+    return os.environ.get("TMPDIR", "/tmp")
+
+
 class Agent:
     """One run of the program."""
 
@@ -55,7 +69,7 @@ class Agent:
         self.attempt = int(os.environ.get("RUNNER_ATTEMPT") or 1)
         self.plain = plain
         self.read_only = read_only
-        self.memory = os.path.join(".git", f"script-agent-{session}")
+        self.memory = os.path.join(memories(), f"script-agent-{session}")
         self.said: list[str] = []
 
     def emit(self, event: str, **data: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,6 +65,7 @@ def run(
     Each step that ends is written down: after a crash, a red check or an answer, `runner workflow resume` goes on
     where it was. Exit code: 0 done, 1 failed, 3 it waits for a person.
     """
+    _report(junit, queue=queue)
     app, loaded, found = opened(inv, name)
     refuse(inv, found)
     from runner.workflows.payload import values_of  # here, these: pydantic
@@ -93,11 +95,22 @@ def run(
     asked = {"type": "workflow", "payload": payload, "attempts": 1, "cwd": os.getcwd()}
     if machine:
         asked["machine"] = machine
-    task = _submitted(inv, asked, worktree=worktree or queue, queue=queue)
+    task = _submitted(inv, asked, worktree=worktree, queue=queue)
     if queue:
         inv.emit({"run": task.id, "status": "pending"}, lambda: inv.line(task.id))
         return
     raise SystemExit(carry_on(inv, app, task.id, junit))
+
+
+def _report(junit: str | None, *, queue: bool) -> None:
+    """UsageError, before anything runs, where the report of it could not be written."""
+    if junit is None:
+        return
+    if queue:
+        raise UsageError("--junit is for a run that ends here", "leave --queue out")
+    from runner.cli.junit import writable  # here: few want it
+
+    writable(junit)
 
 
 def _submitted(inv: Invocation, asked: dict[str, Any], *, worktree: bool, queue: bool) -> NewTask:
@@ -107,7 +120,15 @@ def _submitted(inv: Invocation, asked: dict[str, Any], *, worktree: bool, queue:
     from runner.takers import HERE_ONLY
 
     app = inv.app(code=True)
-    task = prepare_here(app, asked, worktree=worktree)
+    task = prepare_here(app, asked, worktree=worktree or queue)
+    base = task.spec.get("base")
+    if worktree and not base:
+        raise UsageError("--worktree needs a git repository with a commit, and there is none here", "run it in place")
+    if base:
+        from runner.workspace import dirty
+
+        if dirty(Path(base["repo"])):
+            inv.talk("changes that are not committed are not in it: it begins at HEAD")
     if queue:
         task = replace(task, requires=tuple(one for one in task.requires if one != HERE_ONLY))
     app.store.commit([SubmitTasks(tasks=(task,))])
