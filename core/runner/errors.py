@@ -135,7 +135,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` when a known name is near, else the list of known names."""
     import difflib  # here: every command imports this module, few need a suggestion
 
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"

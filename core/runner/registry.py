@@ -123,25 +123,37 @@ class Registry:
 
     def check_payload(self, type: str, payload: Mapping[str, Any]) -> None:
         """A UsageError that names the field when the payload is not what the type takes."""
+        wrong = self.wrong_payload(type, payload)
+        if wrong is not None:
+            raise UsageError(wrong[1], wrong[2]) from None
+
+    def wrong_payload(
+        self, type: str, payload: Mapping[str, Any], *, names_only: bool = False
+    ) -> tuple[tuple[str | int, ...], str, str] | None:
+        """Where a payload is not what the type takes, a sentence and a hint; `names_only`: its values are not known."""
         model = self.type(type).payload_model
         if model is None:
-            return
+            return None
         from pydantic import ValidationError  # the model has imported it already
 
         try:
             model.model_validate(dict(payload))
+            return None
         except ValidationError as error:
             errors = error.errors(include_url=False)
-            # A misspelled field is missing as well: its own name says more.
-            first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-            field = ".".join(str(part) for part in first["loc"])
-            message = first["msg"][:1].lower() + first["msg"][1:]
-            if first["type"] == "extra_forbidden":
-                raise UsageError(
-                    f"payload of {type}: unknown field '{field}'", suggestion(field, model.model_fields)
-                ) from None
-            where = f"{field}: " if field else ""
-            raise UsageError(f"payload of {type}: {where}{message}", _takes(model)) from None
+        if names_only:
+            errors = [one for one in errors if one["type"] in ("extra_forbidden", "missing")]
+        if not errors:
+            return None
+        # A misspelled field is missing as well: its own name says more.
+        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        if first["type"] == "extra_forbidden":
+            hint = suggestion(field, model.model_fields)
+            return first["loc"], f"payload of {type}: unknown field '{field}'", hint
+        where = f"{field}: " if field else ""
+        return first["loc"], f"payload of {type}: {where}{message}", _takes(model)
 
     def check_names(self, config: Config) -> None:
         """A ConfigError with file and line for a type or agent that the configuration names and nobody brings."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ConfigError
-from runner.workflows.load import find, load
+from runner.workflows.finding import find
+from runner.workflows.load import load
 
 
 def write(place: Path, **files: str) -> Path:
@@ -187,7 +188,7 @@ insert:
     plan = root.children[1].definition
     assert (plan["cli"], "session" in plan) == ("claude", False)
     assert root.children[2].children[0].definition["prompt"] == "Do it well"
-    assert [node.place for node in root.children] == ["w.yaml:10:28", "base.yaml:4:5", "base.yaml:5:5", "base.yaml:9:5"]
+    assert [node.place for node in root.children] == ["w.yaml:10:28", "w.yaml:5:3", "base.yaml:5:5", "base.yaml:9:5"]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_skipped_step_changes_nothing_else(flows: Flows, kind: str) -> None:
         "command: 'true', artifacts: [no.txt]",
         "command: 'echo text', capture: got, capture_format: json",
         "agent: script, prompt: '[[crash]]'",
-        "script: none.sh",
+        "script: '{{steps.a.status}}.sh'",
         "loop: {over: '*.none', as: f, require_matches: true}, steps: [{id: x, command: x}]",
         "loop: {max: 1}, steps: [{id: x, command: 'true', break_if: failure}]",
         "steps: [{id: x, command: exit 3}]",

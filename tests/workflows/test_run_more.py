@@ -115,7 +115,7 @@ steps:
     for words in (
         "3:5: step 'a': no agent is called 'scirpt' (did you mean 'script'?)",
         "4:5: step 'b': no task type is called 'run_scirpt' (did you mean 'run_script'?)",
-        "5:5: step 'c': no check is called 'file_exist' (did you mean 'file_exists'?)",
+        "5:34: step 'c': no check is called 'file_exist' (did you mean 'file_exists'?)",
         "6:5: step 'd': a workflow is no task of its own here (write `workflow: NAME`)",
         "7:5: step 'e': no agent is called 'nobody'",
     ):

@@ -68,7 +68,12 @@ def parse_yaml(text: str, name: str) -> Document:
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ConfigError(f"{place}: not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        if found is None:
+            raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
+        before = text[: found.start()].split("\n")
+        place = f"{name}:{len(before)}:{len(before[-1]) + 1}"
+        raise ConfigError(f"{place}: not valid YAML: it has the character U+{ord(found[0]):04X}", "remove it") from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
     finally:

@@ -15,7 +15,8 @@ from runner.config.yamlfile import parse_yaml
 from runner.errors import ConfigError, UsageError, suggestion
 from runner.flowtests.model import Case, FlowTest
 from runner.flowtests.player import bare, fits
-from runner.workflows.load import SUFFIXES, place_of
+from runner.workflows.finding import SUFFIXES
+from runner.workflows.load import place_of
 from runner.workflows.payload import library, values_of
 from runner.workflows.problems import problems
 

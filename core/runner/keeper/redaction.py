@@ -21,6 +21,11 @@ _SHORTEST = 8
 """Characters of a variable's value from which on it is taken for a secret: `TOKEN=1` is none."""
 
 
+def is_secret(name: str, value: str) -> bool:
+    """Whether the value of a variable of this name is taken for a secret."""
+    return _SECRET.search(name) is not None and len(value) >= _SHORTEST
+
+
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """Known `secrets` (as they are; from 4 bytes on) and `patterns`: regular expressions matched line by line.
@@ -35,7 +40,7 @@ class Redaction:
     @classmethod
     def of(cls, environ: Mapping[str, str], patterns: Iterable[str]) -> Redaction:
         """What is secret for children with this environment: its keys, tokens, passwords, and the patterns."""
-        values = {value for name, value in environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST}
+        values = {value for name, value in environ.items() if is_secret(name, value)}
         # As JSON has them too: an agent's output is mostly that.
         values |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in list(values) for ascii in (True, False)}
         return cls(tuple(sorted(values)), tuple(patterns))

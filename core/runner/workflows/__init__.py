@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.workflows.finding import find as find
     from runner.workflows.load import Loaded as Loaded
     from runner.workflows.load import Source as Source
-    from runner.workflows.load import find as find
     from runner.workflows.load import place_of as place_of
     from runner.workflows.load import read as read
     from runner.workflows.load import validated as validated

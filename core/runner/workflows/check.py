@@ -114,14 +114,14 @@ class _Checker:
 
     def node(self, level: Level, node: Node, top: Level, found: Mapping[str, list[tuple[Level, Node]]]) -> None:
         def text(value: str, what: str, *, command: str | None = None) -> None:
-            self.text(value, what, level, node, top, found, node.place, command=command)
+            self.text(value, what, level, node, top, found, _place(node, what), command=command)
 
         self.flow(level, node)
         if node.when is not None:
             self.expression(node.when, level, node, top, found)
         if node.skip_if is not None and node.skip_if != "previous_success":
             text(node.skip_if.removeprefix("sh:"), "skip_if", command="sh")
-        for one in _strings(node.iterations.over if node.iterations is not None else None):
+        for one in texts_in(node.iterations.over if node.iterations is not None else None):
             text(one, "loop.over")
         definition = node.definition
         for key in _TEXTS:
@@ -131,17 +131,17 @@ class _Checker:
             text(definition["command"], "command", command=str(definition.get("shell", "sh")))
         for key in ("env", "script_inputs", "with_"):
             for name, value in dict(definition.get(key) or {}).items():
-                for one in _strings(value):
+                for one in texts_in(value):
                     text(one, f"{key.rstrip('_')}.{name}")
         for key in ("artifacts", "may_edit", "protect"):
             for one in definition.get(key) or ():
                 text(one, key)
         for one in definition.get("preflight") or ():
             text(one["command"], "preflight", command="sh")
-        for one in _strings(definition.get("worktree")):
+        for one in texts_in(definition.get("worktree")):
             text(one, "worktree")
         for check in definition.get("verify") or ():
-            for one in _strings(check):
+            for one in texts_in(check):
                 text(one, "verify")
         for name, value in node.params.items():
             text(value, f"params.{name}")
@@ -191,10 +191,10 @@ class _Checker:
             check_expression(source, FUNCTIONS)
             paths = names_of(source)
         except TemplateError as error:
-            self.say(node, f"when: {error.message}", error.hint)
+            self.problems.append(Problem(_place(node, "when"), f"step '{node.id}': when: {error.message}", error.hint))
             return
         for path in paths:
-            self.reference(path, "when", level, node, top, found, node.place)
+            self.reference(path, "when", level, node, top, found, _place(node, "when"))
 
     def text(
         self,
@@ -300,6 +300,12 @@ def check(root: Node, params: Sequence[Param], *, literal_expressions: bool = Fa
     return checker.problems
 
 
+def _place(node: Node, what: str) -> str:
+    """Where a step is; of one that another file changes, where that part of it was written."""
+    part = node.where(*what.split(".", 1))
+    return node.place if part.rsplit(":", 2)[0] == node.place.rsplit(":", 2)[0] else part
+
+
 def _by_id(node: Node) -> dict[str, Node]:
     return {child.id: child for child in node.children}
 
@@ -321,13 +327,13 @@ def _chain(level: Level, node: Node) -> Iterator[tuple[Level, str]]:
             current = at.owner
 
 
-def _strings(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
     """The texts in a value of any shape."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _strings(item)
+            yield from texts_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _strings(item)
+            yield from texts_in(item)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from runner.workflows.load import Place
 
 _OWN = ("extends", "override", "insert")
+_NOT_TAKEN = (*_OWN, "name")
+"""What of the base is its own alone: a file that gives no name is called as the file is."""
 _JOINED = ("agents", "env", "outputs")
 """Mappings that are joined key by key; everything else of the base is replaced by what this file says."""
 
@@ -32,9 +34,9 @@ class _Merge:
     def __init__(self, source: Source, base: Source) -> None:
         self.source = source
         self.base = base
-        self.data: dict[str, Any] = {key: value for key, value in base.data.items() if key not in _OWN}
+        self.data: dict[str, Any] = {key: value for key, value in base.data.items() if key not in _NOT_TAKEN}
         self.places: dict[Place, str] = {
-            key: at for key, at in base.places.items() if key[:1] not in {(k,) for k in _OWN}
+            key: at for key, at in base.places.items() if key[:1] not in {(k,) for k in _NOT_TAKEN}
         }
 
     def top(self) -> None:
@@ -75,6 +77,8 @@ class _Merge:
                 else:
                     step[key] = value
                 self.move((*path, key), ("override", id, key))
+            # What is wrong with the step as a whole is so since this file changes it.
+            self.places[path] = self.where("override", id)
             self.set(path, step)
 
     def insert(self) -> None:
@@ -112,6 +116,9 @@ class _Merge:
         if named:
             raise ConfigError(f"{self.where(*asked)}: the base has several steps '{id}'", "write the path: group/step")
         hint = suggestion(id, [name for name, _ in found])
+        if "steps" in self.source.data:
+            said = f"the `steps` of this file take the place of the base's, and '{id}' is none of them"
+            raise ConfigError(f"{self.where(*asked)}: {said}", "leave `steps` out; `insert` adds some to the base's")
         raise ConfigError(f"{self.where(*asked)}: the base has no step '{id}'", hint)
 
     def walk(self, steps: Any, path: Place, above: str, found: list[tuple[str, Place]]) -> None:

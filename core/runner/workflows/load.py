@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from runner.config.complaints import complaint
 from runner.config.yamlfile import parse_yaml
 from runner.errors import ConfigError, suggestion
+from runner.workflows.finding import VERSIONED, find
 from runner.workflows.forms import Forms
 from runner.workflows.model import Step, Workflow
 from runner.workflows.nodes import Iterations, Node
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from runner.workflows.model import Param
 
 Place = tuple[str | int, ...]
-SUFFIXES = (".yaml", ".yml")
-_VERSIONED = re.compile(r"(.+)-v(\d+)\.(\d+)")
 _DEEPEST = 20
 """Sub-workflows within each other; more is taken for one that calls itself."""
 
@@ -82,52 +81,6 @@ def place_of(places: Mapping[Place, str], path: Sequence[str | int]) -> str:
     return places.get(whole, "workflow")
 
 
-def find(name: str, folders: Sequence[Path], known: Collection[str] = ()) -> Path:
-    """The file of a workflow: a path, or a name looked up in `folders` (versioned files: the newest).
-
-    `known` are the real paths of all files there are; none: those on disk. Raises ConfigError with the nearest name.
-    """
-    path = Path(name)
-    if path.suffix in SUFFIXES or os.sep in name:
-        for base in (Path(), *folders):
-            if _is_file(base / path, known):
-                return base / path
-        raise ConfigError(f"there is no workflow file '{name}'", _nearby(name, folders, known))
-    for folder in folders:
-        for suffix in SUFFIXES:
-            if _is_file(folder / f"{name}{suffix}", known):
-                return folder / f"{name}{suffix}"
-        versions = [
-            (int(match[2]), int(match[3]), file)
-            for file in _files(folder, known)
-            if (match := _VERSIONED.fullmatch(file.stem)) and match[1] == name
-        ]
-        if versions:
-            return max(versions)[2]
-    raise ConfigError(f"there is no workflow '{name}'", _nearby(name, folders, known))
-
-
-def _is_file(path: Path, known: Collection[str]) -> bool:
-    return os.path.realpath(path) in known if known else path.is_file()
-
-
-def _files(folder: Path, known: Collection[str] = ()) -> list[Path]:
-    if known:
-        real = os.path.realpath(folder)
-        return sorted(Path(path) for path in known if os.path.dirname(path) == real)
-    try:
-        return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _nearby(name: str, folders: Sequence[Path], known: Collection[str]) -> str:
-    files = [file for folder in folders for file in _files(folder, known)]
-    names = sorted({file.stem for file in files if not file.name.startswith("test_")})
-    looked = ", ".join(str(folder) for folder in folders)
-    return suggestion(Path(name).stem, names) if names else f"looked in: {looked}" if looked else ""
-
-
 def read(path: Path) -> Source:
     """Read and validate one file; ConfigError names file, line and column."""
     shown = os.path.relpath(path)
@@ -156,7 +109,7 @@ def parse(text: str, path: Path, shown: str) -> Source:
     if not isinstance(data, dict):
         raise ConfigError(f"{shown}:1: a workflow is a mapping with `steps`")
     places = {key: f"{shown}:{line}:{column}" for key, (line, column) in document.places.items()}
-    forms = Forms(data, places, versioned=_VERSIONED.fullmatch(path.stem) is not None)
+    forms = Forms(data, places, versioned=VERSIONED.fullmatch(path.stem) is not None)
     return replace(validated(path, text, forms.data, forms.places), notes=tuple(forms.notes))
 
 
@@ -183,7 +136,7 @@ def validated(path: Path, text: str, data: Mapping[str, Any], places: Mapping[Pl
         ]
         raise Refused(tuple(dict.fromkeys(found))) from None
     if not workflow.name:
-        match = _VERSIONED.fullmatch(path.stem)
+        match = VERSIONED.fullmatch(path.stem)
         workflow = workflow.model_copy(update={"name": match[1] if match else path.stem})
     return Source(path, text, data, places, workflow)
 

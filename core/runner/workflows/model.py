@@ -42,6 +42,7 @@ Pattern = Annotated[str, AfterValidator(_pattern), WithJsonSchema({"enum": list(
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_ENVIRONMENT = re.compile(r"[^=\s\0]+")
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -77,9 +78,25 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _program(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("empty", "the command is empty")
+    if "\0" in value:
+        raise PydanticCustomError("nul", "the command has a NUL character")
+    return value
+
+
+def _environment(name: str) -> str:
+    if not _ENVIRONMENT.fullmatch(name):
+        raise PydanticCustomError("variable", f"'{name}' can't be the name of an environment variable")
+    return name
+
+
 Id = Annotated[str, AfterValidator(_id)]
+Program = Annotated[str, AfterValidator(_program)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Environment = dict[Annotated[str, AfterValidator(_environment)], Text]
 Tokens = Annotated[
     int,
     Field(ge=1),
@@ -189,7 +206,7 @@ class Loop(Model):
 class Preflight(Model):
     """A command that must come out as it should before anything runs."""
 
-    command: str = Field(description="what is run, by `sh`")
+    command: Program = Field(description="what is run, by `sh`")
     fail_if: str | None = Field(
         None, validation_alias=AliasChoices("fail_if", "failIf"), description="non-empty, empty, or a regex"
     )
@@ -229,7 +246,7 @@ class Step(Model):
     prompt: str | None = Field(
         None, validation_alias=AliasChoices("prompt", "task_prompt"), description="what an agent is asked to do"
     )
-    command: str | None = Field(None, description="a command line for the shell; values stand in it as data")
+    command: Program | None = Field(None, description="a command line for the shell; values stand in it as data")
     script: str | None = Field(None, description="a file to run, relative to the workflow's")
     loop: Loop | None = Field(None, description="runs its `steps` again and again")
     workflow: str | None = Field(None, description="a workflow's file or name")
@@ -277,14 +294,15 @@ class Step(Model):
     shell: Literal["sh", "bash"] | None = Field(
         None, description="what runs the command (default: `shell` of the workflow)"
     )
-    env: dict[str, Text] = Field(default_factory=dict, description="variables of its process")
+    env: Environment = Field(default_factory=dict, description="variables of its process")
     script_inputs: dict[str, Text] = Field(
         default_factory=dict, description="what the script gets as JSON on its standard input"
     )
     workdir: str | None = Field(
         None,
         validation_alias=AliasChoices("workdir", "cwd"),
-        description="the folder it runs in, below that of the run; of a loop, group or workflow: all its steps",
+        description="the folder it runs in, below that of the run, or an absolute path; "
+        "of a loop, group or workflow: of all its steps",
     )
     capture: Variable | None = Field(None, description="a name for its output, for the steps after it")
     capture_stderr: bool = Field(
@@ -488,7 +506,7 @@ class Workflow(Model):
     )
     repairable: bool | Repairable | None = Field(None, description="as in a step, for all steps that say nothing")
     shell: Literal["sh", "bash"] = Field("sh", description="what runs commands")
-    env: dict[str, Text] = Field(default_factory=dict, description="variables of all its processes")
+    env: Environment = Field(default_factory=dict, description="variables of all its processes")
     outputs: dict[Variable, str] = Field(default_factory=dict, description="what a sub-workflow gives back")
     packages: Globs = Field((), description="parts of the repository it touches, for `plan` of several workflows")
     isolated_from: Globs = Field(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runner.workflows.load import Source
+
 Kind = Literal["agent", "shell", "script", "task", "gate", "preflight", "worktree", "loop", "group", "workflow", "end"]
 CONTAINERS = frozenset(("loop", "group", "workflow"))
 """Kinds that only produce more nodes."""
@@ -30,7 +32,7 @@ class Node:
 
     Of a sub-workflow `params` are the texts of what it is given, `outputs` of what it gives back. `dag` says
     whether its children run by needs alone (for people: their needs are written out in either case). `place`
-    is `file:line:column`.
+    is `file:line:column`; `source` and `path` say where in which file it was written.
     """
 
     id: str
@@ -48,6 +50,19 @@ class Node:
     outputs: Mapping[str, str] = field(default_factory=dict)
     definition: Mapping[str, Any] = field(default_factory=dict)
     place: str = ""
+    source: Source | None = field(default=None, compare=False, repr=False)
+    path: tuple[str | int, ...] = field(default=(), compare=False, repr=False)
+
+    def where(self, *keys: str | int) -> str:
+        """`file:line:column` of something in this step, or of the nearest thing around it that was written."""
+        return self.source.place(*self.path, *keys) if self.source is not None else self.place
+
+    def own(self) -> Mapping[str, Any]:
+        """What the step itself says, without the rules of its workflow."""
+        value: Any = self.source.data if self.source is not None else {}
+        for part in self.path:
+            value = value[part]
+        return value  # type: ignore[no-any-return]
 
     @property
     def is_container(self) -> bool:

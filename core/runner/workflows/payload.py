@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ConfigError, UsageError, suggestion
+from runner.errors import UsageError, suggestion
 from runner.project import config_home
-from runner.workflows.load import find, load, parse
+from runner.workflows.finding import find
+from runner.workflows.load import load, parse, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +35,7 @@ class Library:
         shown = os.path.relpath(path)
         text = self.texts.get(os.path.realpath(path))
         if text is None:
-            try:
-                text = path.read_text(encoding="utf-8")
-            except OSError as error:
-                raise ConfigError(f"{shown}: {error.strerror or error}") from None
-            except UnicodeDecodeError:
-                raise ConfigError(f"{shown}: not UTF-8") from None
+            text = text_of(path, shown)
         found: Source | None = self.app.hook.load_workflow(path=path, text=text)
         return found if found is not None else parse(text, path, shown)
 
@@ -82,4 +78,5 @@ def values_of(loaded: Loaded, given: Mapping[str, Any]) -> dict[str, str]:
 def payload_of(name: str, loaded: Loaded, values: Mapping[str, str]) -> dict[str, Any]:
     """The payload of a run: with the texts of its files as they are now, so that it is the same wherever it goes on."""
     path = os.path.realpath(loaded.source.path)
-    return {"workflow": name, "params": dict(values), "_path": path, "_files": texts_of(loaded)}
+    known_as = loaded.source.workflow.name
+    return {"workflow": name, "params": dict(values), "_name": known_as, "_path": path, "_files": texts_of(loaded)}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from runner.errors import suggestion
 from runner.workflows.check import Problem, check
+from runner.workflows.enginecheck import engines
+from runner.workflows.leafcheck import look
 from runner.workflows.parallel import clashes
 from runner.workflows.sessioncheck import sessions
 
@@ -23,15 +25,17 @@ def problems(app: App, loaded: Loaded) -> list[Problem]:
     found = check(loaded.root, loaded.params, literal_expressions=loaded.source.foreign)
     if not loaded.source.foreign:
         found += clashes(loaded.root, loaded.source.workflow.max_concurrency)
-    found += sessions(loaded.root)
+    found += sessions(loaded.root, app.config.defaults.agent)
+    found += engines(app, loaded)
     missing: set[str] = set()
     for node in _leaves(loaded.root):
         found += _names(app, node, missing)
+        found += look(app, node)
     for sentence in loaded.notes:
         found.append(Problem("", sentence, warning=True))
     for answer in app.hook.validate_workflow(workflow=loaded):
         found += [Problem("", str(sentence)) for sentence in answer or ()]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _leaves(node: Node) -> Iterator[Node]:
@@ -64,7 +68,3 @@ def _names(app: App, node: Node, missing: set[str]) -> Iterator[Problem]:
         yield Problem(node.place, f"step '{node.id}': a workflow is no task of its own here", "write `workflow: NAME`")
     if node.kind == "task" and kind not in app.types:
         yield Problem(node.place, f"step '{node.id}': no task type is called '{kind}'", suggestion(kind, app.types))
-    for one in given.get("verify") or ():
-        name = one.partition(":")[0].strip() if isinstance(one, str) else next(iter(one), "")
-        if name != "custom" and name not in app.checks:
-            yield Problem(node.place, f"step '{node.id}': no check is called '{name}'", suggestion(name, app.checks))

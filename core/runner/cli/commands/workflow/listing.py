@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def list_(inv: Invocation) -> None:
     """List the workflows of this folder, the project and yourself; a name that hides another stands first."""
-    from runner.workflows.load import SUFFIXES  # here: pydantic
+    from runner.workflows.finding import SUFFIXES
     from runner.workflows.payload import library
 
     found = library(inv.app(code=True), Path.cwd())

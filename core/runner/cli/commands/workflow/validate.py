@@ -56,7 +56,8 @@ def _of(inv: Invocation, name: str) -> list[dict[str, Any]]:
     try:
         _, loaded, found = opened(inv, name)
     except ConfigError as error:
-        return [_item(name, "", error.message, error.hint, "", warning=False)]
+        told = getattr(error, "found", ((error.message, error.hint),))
+        return [_item(name, "", message, hint, "", warning=False) for message, hint in told]
     items = [_item(name, one.place, one.message, one.hint, "", warning=one.warning) for one in found]
     if not any(not one.warning for one in found):
         items += [
