@@ -597,3 +597,39 @@ steps:
     )
     _, items = played(runner, "-n", "2")
     assert {item["case"]: item["state"] for item in items} == {"by names": "passed", "by globs": "passed"}, items
+
+
+def test_isolated_steps_play_like_any_other(flows: Path, runner: Runner) -> None:
+    (flows / "apart.yaml").write_text(
+        "pattern: dag\nmax_concurrency: 2\nsteps:\n"
+        "  - {id: edit, agent: claude, prompt: x}\n"
+        "  - {id: left, needs: [edit], agent: claude, writes: isolated, prompt: y}\n"
+        "  - {id: right, needs: [edit], agent: claude, writes: isolated, prompt: z}\n"
+        "  - {id: join, needs: [left, right], command: cat edited left right}\n"
+    )
+    head = """
+        workflow: apart
+        files: {edited: "no"}
+        agents:
+          edit: ["[[write: edited <<yes]]"]
+          left: ["[[run: cat edited > left]]"]
+          right: ["[[write: right <<R]]"]
+    """
+    cases(
+        flows,
+        """
+        - name: both are merged
+          expect: {status: done, output: {join: "yes\\nyes\\nR"}, files: {left: "yes", right: R}}
+        - name: the same file
+          agents: {left: ["[[write: both <<L]]"], right: ["[[write: both <<R]]"]}
+          expect: {status: failed, summary: {contains: "can't be merged: both"}, steps: {join: not_run}}
+        """,
+        name="apart",
+        head=textwrap.dedent(head),
+    )
+    code, items = played(runner)
+    assert [(item["case"], item["state"]) for item in items] == [
+        ("both are merged", "passed"),
+        ("the same file", "passed"),
+    ], json.dumps(items, indent=1)
+    assert code == 0

@@ -89,6 +89,18 @@ def test_a_step_travels_with_the_work_so_far_and_its_changes_come_back(pair: Pai
     assert git(pair.there, "status", "--porcelain") == ""
 
 
+def test_from_a_folder_what_is_not_committed_goes_along_and_what_comes_back_is_not_committed(pair: Pair) -> None:
+    (pair.here / "a.txt").write_text("one, changed\n")
+    (pair.here / "workflows/flow.yaml").write_text(FLOW)
+    ran = json.loads(pair.call("workflow", "run", "flow", "--format", "json").stdout)
+    steps = {step["path"]: step for step in ran["steps"]}
+    assert ran["status"] == "done", ran["summary"]
+    assert steps["away"]["output"].split("\n") == ["one, changed", "made here", "from mac"]
+    assert (pair.here / "built.txt").read_text() == "built\n"
+    assert (pair.here / "a.txt").read_text() == "one, changed\n"
+    assert git(pair.here, "log", "--format=%s") == "first"
+
+
 def test_without_returns_nothing_comes_back(pair: Pair) -> None:
     ran = run(pair, FLOW.replace("    returns: changes\n", "").replace("cat built.txt;", "test ! -e built.txt;"))
     assert ran["status"] == "done", ran["summary"]

@@ -78,7 +78,6 @@ def clear(app: App, unmerged: Unmerged) -> None:
     try:
         discard(app.project.state, unmerged.unit, Caps(settings.max_file, settings.max_total))
     except (RunnerError, OSError):
-        import traceback; traceback.print_exc(file=open("/tmp/iso-err","a"))
         pass  # a program works in it still, or it has what no snapshot holds
 
 

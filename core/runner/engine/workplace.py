@@ -239,7 +239,10 @@ class Workplace:
         return self._ws.repo or (base.repo if base is not None else self._ws.cwd)
 
     def commit_to_send(self, message: str) -> Base | None:
-        """The commit in which everything is, for another machine; None outside a repository."""
+        """The commit in which everything is, for another machine; None outside a repository.
+
+        Of a person's folder it is one of the present tree, on no branch.
+        """
         base = locate(self._ws.cwd)
         if base is None:
             return None

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runner.workspace.base import Base as Base
     from runner.workspace.base import locate as locate
+    from runner.workspace.bringing import Brought as Brought
+    from runner.workspace.bringing import bring_in as bring_in
+    from runner.workspace.bringing import too_old as too_old
     from runner.workspace.bundles import fetched as fetched
     from runner.workspace.bundles import has_commit as has_commit
     from runner.workspace.bundles import make_bundle as make_bundle
@@ -27,13 +30,19 @@ if TYPE_CHECKING:
     from runner.workspace.names import branch_ref as branch_ref
     from runner.workspace.names import check_unit as check_unit
     from runner.workspace.opening import open_workspace as open_workspace
+    from runner.workspace.places import owner_of as owner_of
+    from runner.workspace.present import present_commit as present_commit
     from runner.workspace.publishing import publish as publish
     from runner.workspace.snapshot import Snapshot as Snapshot
     from runner.workspace.survey import Caps as Caps
+    from runner.workspace.unmerged import Unmerged as Unmerged
+    from runner.workspace.unmerged import belongs as belongs
+    from runner.workspace.unmerged import discard as discard
     from runner.workspace.workspace import Workspace as Workspace
 
 _HOME = {
     "Base": "base",
+    "Brought": "bringing",
     "Caps": "survey",
     "Changes": "changes",
     "Kept": "kept",
@@ -41,10 +50,14 @@ _HOME = {
     "Removal": "clean",
     "Snapshot": "snapshot",
     "State": "changes",
+    "Unmerged": "unmerged",
     "Workspace": "workspace",
+    "belongs": "unmerged",
     "branch_ref": "names",
+    "bring_in": "bringing",
     "check_unit": "names",
     "dirty": "merging",
+    "discard": "unmerged",
     "fetched": "bundles",
     "has_commit": "bundles",
     "history": "kept",
@@ -53,16 +66,20 @@ _HOME = {
     "make_bundle": "bundles",
     "merge_into": "merging",
     "open_workspace": "opening",
+    "owner_of": "places",
     "paths_between": "changes",
     "plan_clean": "clean",
+    "present_commit": "present",
     "publish": "publishing",
     "remove": "clean",
     "restore": "kept",
     "state_of": "changes",
+    "too_old": "bringing",
 }
 
 __all__ = [
     "Base",
+    "Brought",
     "Caps",
     "Changes",
     "Kept",
@@ -70,10 +87,14 @@ __all__ = [
     "Removal",
     "Snapshot",
     "State",
+    "Unmerged",
     "Workspace",
+    "belongs",
     "branch_ref",
+    "bring_in",
     "check_unit",
     "dirty",
+    "discard",
     "fetched",
     "has_commit",
     "history",
@@ -82,12 +103,15 @@ __all__ = [
     "make_bundle",
     "merge_into",
     "open_workspace",
+    "owner_of",
     "paths_between",
     "plan_clean",
+    "present_commit",
     "publish",
     "remove",
     "restore",
     "state_of",
+    "too_old",
 ]
 
 

@@ -108,6 +108,28 @@ def status(git: Git) -> list[bytes]:
     return [item for item in git.run(*words, "--ignore-submodules=dirty").split(b"\0") if item]
 
 
+def unstaged(git: Git, copied: Collection[str]) -> list[bytes]:
+    """Paths whose file differs from the index, untracked ones included; no nested repository, none of `copied`."""
+    paths = []
+    for item in status(git):
+        kind, _, rest = item.partition(b" ")
+        if kind == b"?":
+            path, changed = rest, not rest.endswith(b"/")
+        elif kind in (b"1", b"u"):
+            path, changed = rest.split(b" ", 7 if kind == b"1" else 9)[-1], kind == b"u" or rest[1:2] != b"."
+        else:
+            continue
+        if changed and os.fsdecode(path) not in copied:
+            paths.append(path)
+    return paths
+
+
+def readable(root: Path, path: bytes) -> bool:
+    """Whether a path can be stored: a file nobody may read can't be."""
+    file = os.path.join(os.fsencode(root), path)
+    return os.path.islink(file) or not os.path.lexists(file) or os.access(file, os.R_OK)
+
+
 def compare(before: State, after: State, git: Git | None) -> Changes:
     """What changed from `before` to `after`; a path is listed when its content on disk, index or HEAD differs."""
     committed = _committed(git, before.head, after.head) if git and before.head != after.head else {}

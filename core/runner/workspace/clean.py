@@ -16,7 +16,7 @@ from runner.workspace.git import Git
 from runner.workspace.inuse import user_of
 from runner.workspace.kept import kept_in
 from runner.workspace.leftout import LeftOut, size_text
-from runner.workspace.locks import hold
+from runner.workspace.locks import hold, locked
 from runner.workspace.marker import FAILED, Place, admin_of, identify, read_marker
 from runner.workspace.names import late_ref
 from runner.workspace.places import LOCK, WORKTREES, worktrees_of
@@ -150,7 +150,9 @@ def _forget(admin: Path) -> None:
     marker = read_marker(admin)
     if marker is not None:
         common = admin.parent.parent
-        Git(common, git_dir=common).run("worktree", "remove", "--force", "--force", marker.path)
+        # While others are made: git's own bookkeeping of worktrees is not made for that.
+        with locked(common / "runner-worktrees.lock"):
+            Git(common, git_dir=common).run("worktree", "remove", "--force", "--force", marker.path)
 
 
 @dataclass(frozen=True, slots=True)

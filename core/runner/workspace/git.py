@@ -42,8 +42,17 @@ class Git:
     worktree whose `.git` is gone can't lead it into somebody else's repository.
     """
 
-    def __init__(self, directory: Path, *, git_dir: Path | None = None, work_tree: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        git_dir: Path | None = None,
+        work_tree: Path | None = None,
+        index: Path | None = None,
+    ) -> None:
+        """`index`: another index than the checkout's."""
         self.directory = directory
+        self.index = index
         self.git_dir = git_dir
         self.work_tree = work_tree
         self._identity: tuple[str, ...] | None = None
@@ -63,6 +72,8 @@ class Git:
             env["GIT_DIR"] = str(self.git_dir)
         if self.work_tree is not None:
             env["GIT_WORK_TREE"] = str(self.work_tree)
+        if self.index is not None:
+            env["GIT_INDEX_FILE"] = str(self.index)
         return env
 
     def attempt(self, *words: str, input: bytes = b"") -> tuple[int, bytes, str]:

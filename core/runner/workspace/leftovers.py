@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from runner.workspace.changes import status
+from runner.workspace.changes import readable, unstaged
 from runner.workspace.snapshot import head_commit
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def commit_leftovers(place: Place, git: Git, message: str) -> str | None:
     """
     _clear_locks(place)
     detach(place, git)
-    paths = _unstaged(place, git)
+    # A file nobody may read can't be committed; the snapshot lists it as left out.
+    paths = [path for path in unstaged(git, place.marker.copied) if readable(place.path, path)]
     if paths:
         # Tolerates what vanishes meanwhile, which `git add` does not.
         words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
@@ -44,31 +45,6 @@ def detach(place: Place, git: Git) -> None:
     """Leave a branch that the agent checked out, at the commit it is at: the runner moves no branch of others."""
     if git.attempt("symbolic-ref", "--quiet", "HEAD")[0] == 0:
         git.run("update-ref", "--no-deref", "-m", "runner: detached", "HEAD", head_commit(place, git))
-
-
-def _unstaged(place: Place, git: Git) -> list[bytes]:
-    """Paths whose file differs from the index, untracked ones included."""
-    paths = []
-    for item in status(git):
-        kind, _, rest = item.partition(b" ")
-        if kind == b"?":
-            path, changed = rest, not rest.endswith(b"/")
-        elif kind in (b"1", b"u"):
-            path, changed = rest.split(b" ", 7 if kind == b"1" else 9)[-1], kind == b"u" or rest[1:2] != b"."
-        else:
-            continue
-        if (
-            changed
-            and os.fsdecode(path) not in place.marker.copied
-            and _readable(os.fsencode(place.path) + b"/" + path)
-        ):
-            paths.append(path)
-    return paths
-
-
-def _readable(file: bytes) -> bool:
-    # A file nobody may read can't be committed; the snapshot lists it as left out.
-    return os.path.islink(file) or not os.path.lexists(file) or os.access(file, os.R_OK)
 
 
 def _staged(git: Git, copied: Collection[str]) -> bool:

@@ -17,10 +17,16 @@ class Lock:
     """A held lock; it ends with `release`, with this object, or with the process."""
 
     def __init__(self, fd: int) -> None:
-        self._close = weakref.finalize(self, os.close, fd)
+        self._close = weakref.finalize(self, _let_go, fd)
 
     def release(self) -> None:
         self._close()
+
+
+def _let_go(fd: int) -> None:
+    # By its word, too: a process that is being started elsewhere has this file open for a moment.
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
 
 
 def hold(path: Path, *, shared: bool = False, wait: bool = True) -> Lock | None:

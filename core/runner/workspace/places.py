@@ -12,6 +12,8 @@ WORKTREES: Final = "worktrees"
 LOCK: Final = "lock"
 REPO: Final = "repo"
 """In `<state>/worktrees/<unit>/`: the lock that open workspaces share, and the path of the unit's repository."""
+OWNER: Final = "owner"
+"""Beside them where the unit is a step of a run that works apart from it: the run's unit."""
 
 
 def worktrees_of(home: Path) -> list[Path]:
@@ -25,3 +27,11 @@ def worktrees_of(home: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def owner_of(home: Path) -> str:
+    """The unit whose work is done in a unit's worktrees: its own, or the run's that it is a step of."""
+    try:
+        return (home / OWNER).read_text(encoding="utf-8")
+    except OSError:
+        return home.name

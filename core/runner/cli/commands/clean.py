@@ -56,9 +56,10 @@ def command(inv: Invocation, dry_run: bool, forgotten: bool) -> None:
 
 def _remove(store: Store, removal: Removal, caps: Caps, remove: Any) -> str:
     """Delete one → "", or why it stays after all."""
+    from runner.workspace import owner_of
 
     def leased(unit: str) -> bool:
-        return any(task.status in HELD for task in _tasks(store, unit))
+        return any(task.status in HELD for task in _tasks(store, owner_of(removal.path.parent)))
 
     try:
         remove(removal, leased=leased, caps=caps)
@@ -71,10 +72,12 @@ def _remove(store: Store, removal: Removal, caps: Caps, remove: Any) -> str:
 
 def _units(store: Store, state: Path, forgotten: bool) -> tuple[set[str], dict[str, str]]:
     """The units on disk that are held, and those without unfinished work with what became of them."""
+    from runner.workspace import owner_of
+
     held, settled = set(), {}
     folder = state / "worktrees"
     for unit in sorted(os.listdir(folder)) if folder.is_dir() else []:
-        tasks = _tasks(store, unit)
+        tasks = _tasks(store, owner_of(folder / unit))
         if any(task.status in HELD for task in tasks):
             held.add(unit)
         elif tasks and all(task.status in TERMINAL for task in tasks):
