@@ -80,6 +80,7 @@ STEPS = {
     "no answer": ("{gate: ok?, deadline: 5}", ["2:24: step 'b': nothing says what the answer is when the deadline is over (give it a `default`)"]),
     "short": ("{command: x, when: 'a =='}", ["2:5: step 'b': when: 'a ==' is not an expression: it ends too early"]),
     "open": ("{command: x, when: '(a'}", ["2:5: step 'b': when: '(a' is not an expression: it ends too early"]),
+    "and": ("{command: x, when: 'true && false'}", ["2:5: step 'b': when: 'true && false' is not an expression: unexpected char '&' (write `and`, `or`, `not`)"]),
     "braces": ("{command: x, when: '{{a}} == 1'}", ["2:5: step 'b': when: '{{a}} == 1' is not an expression: expected token ':', got '}' (write it without {{ and }})"]),
     "short placeholder": ("{prompt: '{{ a == }}', agent: script}", ["2:5: prompt: 'a ==' is not an expression: it ends too early (write \\{{ for literal braces)"]),
 }  # fmt: skip
@@ -136,8 +137,8 @@ def test_a_payload_that_does_not_fit_once_it_is_known_fails_the_step(flows: Flow
     [
         ("when: steps.a.output > 3, command: x", "3:5: when: 'steps.a.output > 3' compares a text with a number (write `(steps.a.output | int) > 3`)"),
         ("when: 3 <= steps.a.output, command: x", "3:5: when: '3 <= steps.a.output' compares a text with a number (write `3 <= (steps.a.output | int)`)"),
-        ("command: 'echo {{steps.a.json}}'", "3:5: the output of 'steps.a' is not JSON (an object or a list)"),
-        ("when: steps.a.json.x == 1, command: x", "3:5: when: in 'steps.a.json.x == 1': the output is not JSON (an object or a list)"),
+        ("command: 'echo {{steps.a.json}}'", "3:5: the output of step 'a' is not JSON (line 1, column 3: Extra data)"),
+        ("when: steps.a.json.x == 1, command: x", "3:5: when: in 'steps.a.json.x == 1': the output of step 'a' is not JSON"),
     ],
 )  # fmt: skip
 def test_values_that_can_not_be_used_so_are_told_with_the_place(flows: Flows, step: str, said: str) -> None:

@@ -20,7 +20,7 @@ _RIGHT: Final = re.compile(rf"(?<![\w.])({_NUMBER})\s*([<>]=?)\s*([A-Za-z_][\w.-
 
 def no_expression(source: str, error: TemplateSyntaxError, *, condition: bool) -> TemplateError:
     """Of a text that can't be read; a `condition` is an expression by itself and has no braces around it."""
-    message = str(error.message)
+    message = re.sub(r" at \d+$", "", str(error.message))  # counted in the braces that it stood in
     # The braces that it stood in while it was read are none of its own.
     ended = re.search(r"end of (print statement|template)", message) or ("'}'" in message and "}" not in source)
     why = "it ends too early" if ended else message
