@@ -21,6 +21,8 @@ _ENDS: Final = {"task.settled": "settled", "task.released": "released", "task.re
 
 _DECISIONS: Final = ("task.resolved", "task.retried", "task.cancel_requested", "task.cancelled")
 
+_VERDICTS: Final = {"done": "accepted", "failed": "given up"}
+
 _FIRST: Final = ("prompt.md", "argv.json", "stdout.log", "stderr.log", "log.txt", "output.txt", "verdicts.json")
 """Files of an attempt in the order in which a person wants them; others follow by name."""
 
@@ -68,17 +70,39 @@ def decisions_of(task: Task, events: Sequence[Event]) -> list[JSON]:
             "at": times.iso(event.at),
             "by": event.by,
             "decision": event.kind.partition(".")[2],
-            "status": event.data.get("to") or event.data.get("status"),
+            "step": event.data.get("step"),
+            "status": event.data.get("verdict") or event.data.get("to") or event.data.get("status"),
             "notes": event.data.get("notes") or event.data.get("reason") or None,
-            "answer": None,
+            "answer": event.data.get("answer"),
         }
         for event in events
         if event.kind in _DECISIONS
     ]
-    answered = [one for one in found if one["decision"] == "resolved" and one["status"] == "pending"]
+    answered = [one for one in found if (one["decision"], one["status"], one["step"]) == ("resolved", "pending", None)]
     if answered and task.answer is not None:
         answered[-1]["answer"] = task.answer
     return found
+
+
+def word_of(result: Mapping[str, Any] | None) -> str:
+    """What a person decided instead of an attempt: `accepted by ann: NOTES`; empty where something ran."""
+    result = result or {}
+    verdict = _VERDICTS.get(str(result.get("human") or ""))
+    if verdict is None or isinstance(result.get("human"), dict):
+        return ""
+    notes = result.get("notes")
+    return f"{verdict} by {result.get('by') or 'a person'}" + (f": {notes}" if notes else "")
+
+
+def decision_text(event: Event) -> str:
+    """A decision in words: about a step of a run, `a: accepted by ann: NOTES`; else what the task became."""
+    data, by = event.data, event.by
+    notes, answer, step = data.get("notes"), data.get("answer"), data.get("step")
+    if step is None:
+        return f"resolved: {data.get('status')}" + (f" ({notes})" if notes else "") + (f" by {by}" if by else "")
+    verdict = _VERDICTS.get(str(data.get("verdict")), "answered" if answer is not None else "to be run again")
+    said = " ".join(str(one) for one in (answer, f"({notes})" if answer and notes else notes) if one)
+    return f"{step}: {verdict}" + (f" by {by}" if by else "") + (f": {said}" if said else "")
 
 
 def kept_of(task: Task, artifacts: Sequence[JSON]) -> JSON:

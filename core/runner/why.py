@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runner import statuses, times
-from runner.takers import Reason, commands, nobody_fits
+from runner.history import word_of
+from runner.takers import HERE_ONLY, Reason, commands, nobody_fits
+from runner.workflows.decisions import offers, takes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.model import JSON, Attempt, Task, Worker
     from runner.store.contract import Facts
@@ -132,10 +134,23 @@ def _pending(task: Task, facts: Facts, online: Sequence[Worker], now: float, her
         # Only tasks that the same workers take are counted: its own lane.
         text = f"{facts.ahead} {'task of its kind is' if facts.ahead == 1 else 'tasks of its kind are'} ahead of it"
         reasons.append(Reason("ahead", text, {"ahead": facts.ahead}))
+    if _resumed(task):
+        # Nobody else takes it: what could be done about workers is no help.
+        left = [command for _, command in offers(task)]
+        goes_on = f"runner workflow resume {task.id}   # go on with it"
+        return Story(f"it waits: {_BY_HAND}", (Reason("run", _BY_HAND),), (*left, goes_on, f"runner cancel {task.id}"))
     if reasons:
         return Story(f"it waits: {reasons[0].text}", tuple(reasons), tuple(todo))
     text = f"it is next of its kind: {', '.join(fitting[:3])} can take it as soon as a slot is free"
     return Story(text, (Reason("next", text, {"workers": fitting}),))
+
+
+_BY_HAND: Final = "the `runner workflow` call that worked on it has ended, or has not taken it yet"
+
+
+def _resumed(task: Task) -> bool:
+    """Whether it is a run that no worker takes: a person goes on with it."""
+    return task.type == "workflow" and HERE_ONLY in task.requires
 
 
 def _held(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
@@ -163,7 +178,15 @@ def _held(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
 def _needs_human(task: Task) -> Story:
     reason = reason_for_person(task)
     kind = "question" if asks(task) else "review"
-    return Story(f"it waits for a person: {reason}", (Reason(kind, reason),), answers(task))
+    return Story(f"it waits for a person: {reason}", (Reason(kind, reason), *_others(task)), answers(task))
+
+
+def _others(task: Task) -> Iterable[Reason]:
+    """What else a run waits for, besides what its question says."""
+    for one, _ in offers(task):
+        text = f"{one['path']}: {one['question']}"
+        if not (task.question or "").startswith(text):
+            yield Reason("review" if one.get("held") else "question", text, {"step": one["path"]})
 
 
 def reason_for_person(task: Task) -> str:
@@ -185,12 +208,27 @@ def asks(task: Task) -> bool:
 
 def answers(task: Task) -> tuple[str, ...]:
     """The commands that settle a task which waits for a person."""
+    offered = offers(task)
+    if offered:
+        several = len(offered) > 1
+        return tuple(f"{command}   # {_what(one, several)}" for one, command in offered)
     again = f"runner resolve {task.id} pending"
     return (
         f'{again} --answer "…"   # answer and run again' if asks(task) else f"{again}   # run it again",
         f"runner resolve {task.id} done   # accept it as it is",
         f"runner resolve {task.id} failed   # give it up",
     )
+
+
+def _what(one: Mapping[str, Any], several: bool) -> str:
+    """What a command does about a step of a run that waits."""
+    if not takes(one):
+        done = "go on, once the budget is raised"
+    elif one.get("held") and one["kind"] != "gate":
+        done = "accept it as it is, give it up, run it again"
+    else:
+        done = "answer it (or `failed`: give it up)"
+    return f"{one['path']}: {done}" if several else done
 
 
 def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
@@ -202,13 +240,15 @@ def _ended(task: Task, attempts: Sequence[Attempt], now: float) -> Story:
         text += f", outcome {task.outcome}"
     if summary:
         text += f": {summary}"
-    commands = () if task.status == statuses.DONE else (f"runner retry {task.id}",)
+    again = f"runner workflow resume {task.id}" if _resumed(task) else f"runner retry {task.id}"
+    commands = () if task.status == statuses.DONE else (again,)
     return Story(text, tuple(_red(task.result)), commands)
 
 
 def _tried(attempts: Sequence[Attempt]) -> str:
-    repairs = sum(attempt.repair for attempt in attempts)
-    told = [(len(attempts) - repairs, "attempt"), (repairs, "repair")]
+    ran = [attempt for attempt in attempts if not word_of(attempt.result)]
+    repairs = sum(attempt.repair for attempt in ran)
+    told = [(len(ran) - repairs, "attempt"), (repairs, "repair")]
     return " and ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in told if n)
 
 

@@ -9,9 +9,8 @@ import click
 
 from runner.errors import UsageError
 from runner.statuses import NEEDS_HUMAN, PENDING
-from runner.store import ResolveTask
 from runner.who import submitter
-from runner.workflows.decisions import decided, waiting
+from runner.workflows.decisions import decision, waiting
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -35,11 +34,11 @@ def answered(inv: Invocation, app: App, task: Task) -> bool:
         if not answer:
             return False
         try:
-            payload, _ = decided(task, PENDING, answer=str(answer), by=submitter(), step=str(gate["path"]))
+            op = decision(task, PENDING, answer=str(answer), by=submitter(), step=str(gate["path"]))
         except UsageError as error:
             inv.talk(str(error))
             continue
-        app.store.commit([ResolveTask(task=task.id, to=PENDING, answer=str(answer), by=submitter(), payload=payload)])
+        app.store.commit([op])
         return True
 
 

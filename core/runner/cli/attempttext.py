@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 def tell_attempt(inv: Invocation, attempt: Attempt, folder: Path | None, now: float) -> None:
     """One attempt: how it went, what each check said, where its logs are."""
     step = f" of {attempt.step}" if attempt.step != "main" else ""
+    word = history.word_of(attempt.result)
+    if word:
+        put(inv, f"  {times.clock(attempt.started_at, now)}  attempt {attempt.number}{step}: {word}")
+        return
     who = step + (" (repair)" if attempt.repair else "") + (f" by {attempt.agent}" if attempt.agent else "")
     took = times.span((attempt.ended_at or now) - attempt.started_at)
     came = f"{attempt.outcome} after {took}" if attempt.ended_at is not None else f"running for {took}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.steplines import took
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from runner.cli.invocation import Invocation
@@ -142,9 +141,6 @@ def _count(n: int, word: str) -> str:
 
 
 def _writable(name: str) -> Path:
-    from runner.errors import UsageError
+    from runner.cli.junit import writable  # here: few want it
 
-    path = Path(os.path.abspath(name))
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--junit {name}: the folder {path.parent} is not there or can't be written")
-    return path
+    return writable(name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.asking import answered
 from runner.cli.runview import exit_code, print_run, run_json
+from runner.cli.sofar import planned, so_far
 from runner.cli.steplines import StepLines
 from runner.cli.watched import can_watch
 from runner.errors import Conflict, RunnerError
@@ -27,6 +27,7 @@ def carry_on(inv: Invocation, app: App, run: str, junit: str | None = None) -> i
         task = _worked(inv, app, run)
         if not answered(inv, app, task):
             break
+    task = so_far(app, task)
     if junit:
         from runner.cli.runjunit import write_junit  # here: few want it
 
@@ -59,16 +60,9 @@ def _tree(app: App, run: str) -> Tree | None:
     if task is None:
         return None
     from runner.cli.stepnodes import Tree
-    from runner.workflows.payload import library  # here: pydantic
-    from runner.workflows.select import only_until
 
-    payload = task.payload
-    cwd = Path(task.spec.get("cwd") or app.project.root)
-    try:
-        loaded = library(app, cwd, payload.get("_files") or {}).load(str(payload.get("_path") or payload["workflow"]))
-        return Tree(only_until(loaded.root, payload.get("_until")), app.config.defaults.agent)
-    except RunnerError:
-        return None
+    root = planned(app, task)
+    return None if root is None else Tree(root, app.config.defaults.agent)
 
 
 def _ended(app: App, run: str) -> Task:

@@ -43,7 +43,7 @@ def plan_resume(
         raise UsageError(f"the file {name} of the run is gone", "bring it back, or go on with --frozen")
     loaded = library(app, cwd, payload.get("_files") if frozen else None).load(name)
     values_of(loaded, payload.get("params") or {})
-    payload["_files"] = texts_of(loaded)
+    payload |= {"_files": texts_of(loaded), "_name": loaded.source.workflow.name}
     if until:
         payload["_until"] = until
     marks = list(payload.get("_again", ()))

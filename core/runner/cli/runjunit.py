@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.junit import cleaned, write_suite
+from runner.cli.sofar import workflow_of
 from runner.workflows.nodes import CONTAINERS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def write_junit(name: str, task: Task) -> None:
     from xml.etree.ElementTree import Element, SubElement  # here: few calls write a report
 
     result = task.result or {}
-    flow = str(result.get("workflow") or task.payload.get("workflow"))
+    flow = workflow_of(task)
     cases = []
     for step in result.get("steps") or ():
         if step["kind"] in CONTAINERS:

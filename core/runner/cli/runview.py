@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.cli.sofar import workflow_of
 from runner.cli.steplines import took
 from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, EXIT_INTERRUPTED, EXIT_OK, NEEDS_HUMAN, PENDING, SCHEDULED
+from runner.workflows.decisions import offers, takes, waiting
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -17,15 +19,22 @@ def run_json(task: Task) -> dict[str, Any]:
     result = dict(task.result or {})
     return {
         "run": task.id,
-        "workflow": result.get("workflow") or task.payload.get("workflow"),
+        "workflow": workflow_of(task),
         "status": task.status,
         "outcome": task.outcome,
         "summary": result.get("summary", ""),
         "question": task.question,
         "params": dict(task.payload.get("params") or {}),
         "steps": list(result.get("steps") or ()),
-        **{key: result.get(key) for key in ("waiting", "unknown", "warnings", "outputs", "usage", "branch", "commit")},
+        "waiting": waits_json(task),
+        **{key: result.get(key) for key in ("unknown", "warnings", "outputs", "usage", "branch", "commit")},
     }
+
+
+def waits_json(task: Task) -> list[dict[str, Any]]:
+    """What the run waits for, with the command that decides about it where a person does."""
+    commands = {str(one["path"]): command for one, command in offers(task)}
+    return [{**one, "command": commands.get(str(one["path"]))} for one in waiting(task)]
 
 
 def exit_code(task: Task) -> int:
@@ -47,11 +56,23 @@ def print_run(inv: Invocation, task: Task) -> None:
     if usage.get("cost_usd"):
         inv.talk(f"cost: ${usage['cost_usd']:.2f}, {usage.get('tokens', 0)} tokens")
     if task.status == NEEDS_HUMAN:
-        options: list[str] = next((one["options"] for one in result.get("waiting") or () if one["options"]), [])
-        answer = f"--answer {'|'.join(options)}" if options else "done | failed | pending"
-        inv.talk(f"decide: runner resolve {task.id} {answer}; then: runner workflow resume {task.id}")
+        _decide(inv, task)
     elif task.status != DONE:
         inv.talk(f"go on: runner workflow resume {task.id}; why: runner why {task.id}")
+
+
+def _decide(inv: Invocation, task: Task) -> None:
+    """What a person can do about each step that waits, and what after it."""
+    asked, on = offers(task), f"runner workflow resume {task.id}"
+    if not asked:  # the run could not be begun
+        inv.talk(f"decide: runner resolve {task.id} done | failed | pending; then: {on}")
+    elif len(asked) == 1:
+        one, command = asked[0]
+        inv.talk(f"decide: {command}; then: {on}" if takes(one) else f"decide: raise it, then: {on}")
+    else:
+        for one, command in asked:
+            inv.talk(f"decide: {command}   # {' '.join(str(one['question']).split())}")
+        inv.talk(f"then: {on}")
 
 
 def print_steps(inv: Invocation, task: Task) -> None:

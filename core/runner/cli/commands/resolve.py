@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.decide import decide, queued
-from runner.errors import UsageError, suggestion
-from runner.statuses import ALIASES, DONE, FAILED, NEEDS_HUMAN, PENDING
+from runner.errors import Conflict, UsageError, suggestion
+from runner.statuses import ALIASES, DONE, FAILED, HELD, NEEDS_HUMAN, PENDING
 from runner.store import ResolveTask, TaskFilter
 from runner.takers import HERE_ONLY
 from runner.tasknames import find_task
 from runner.who import submitter
-from runner.workflows.decisions import decided, waiting
+from runner.workflows.decisions import decision, offers, waiting
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -59,18 +59,37 @@ def command(
 
     def op(task: Task) -> ResolveTask:
         if waiting(task):
-            payload, _ = decided(task, to, answer=answer, notes=notes, by=submitter(), step=step)
-            return ResolveTask(task=task.id, to=PENDING, notes=notes, answer=answer, by=submitter(), payload=payload)
+            made = decision(task, to, answer=answer, notes=notes, by=submitter(), step=step)
+            about[task.id] = str(made.about["step"])
+            return made
+        if task.type == "workflow" and task.status in HELD:
+            raise Conflict(f"run {task.id} is {task.status}: it goes on already", "wait until it asks again")
+        if task.status == PENDING and task.payload.get("_decisions"):
+            raise Conflict(f"nothing is left to decide about run {task.id}", _on(task))
         if step is not None:
             raise UsageError(f"no step of task {task.id} waits", "leave --step out")
         return ResolveTask(task=task.id, to=to, notes=notes, answer=answer, by=submitter())
 
     def said(task: Task, after: str) -> str:
-        if waiting(task) and HERE_ONLY in task.requires:
-            return f"Decided; go on with: runner workflow resume {task.id}"
+        if task.id in about:
+            return _follows(task, about[task.id])
         return f"Task {task.id} {after}" if after in (DONE, FAILED) else queued(task, after)
 
+    about: dict[str, str] = {}
     decide(inv, tasks, op, said, single=single)
+
+
+def _follows(task: Task, step: str) -> str:
+    """What comes after the decision about a step of a run."""
+    left = [command for one, command in offers(task) if one["path"] != step]
+    if not left:
+        return f"Decided; {_on(task)}"
+    return "\n".join(["Decided; still to be decided:", *(f"  {command}" for command in left), f"then {_on(task)}"])
+
+
+def _on(task: Task) -> str:
+    here = HERE_ONLY in task.requires
+    return f"go on with: runner workflow resume {task.id}" if here else f"a worker goes on with run {task.id}"
 
 
 _WORDS = {PENDING: "Run again", DONE: "Accept", FAILED: "Give up"}

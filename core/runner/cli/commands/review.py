@@ -9,10 +9,12 @@ import click
 
 from runner import times, why
 from runner.cli import taskview
+from runner.cli.runview import waits_json
 from runner.cli.taskview import put
 from runner.statuses import NEEDS_HUMAN
 from runner.store.contract import TaskFilter
 from runner.tasknames import find_task
+from runner.workflows.decisions import offers
 
 if TYPE_CHECKING:
     from runner.cli.invocation import Invocation
@@ -39,6 +41,7 @@ def command(inv: Invocation, id: str | None, work_unit: str | None, limit: int |
     if inv.format != "text":
         for task, value in zip(tasks, taskview.tasks_json(store, tasks, now), strict=True):
             value["reason"] = why.reason_for_person(task)
+            value["waiting"] = waits_json(task)
             value["commands"] = [line.partition("   #")[0] for line in why.answers(task)]
             items.append(value)
 
@@ -59,7 +62,13 @@ def _show(inv: Invocation, task: Task, now: float) -> None:
     )
     put(inv, f"  task      {taskview.title(task)}")
     red = [verdict for verdict in why.verdicts_of(task.result) if not verdict["ok"]]
-    if why.asks(task):
+    asked = offers(task)
+    for one, _ in asked:
+        options = f" ({', '.join(map(str, one['options']))})" if one.get("options") else ""
+        put(inv, f"  {'why     ' if one.get('held') else 'question'}  {one['path']}: {one['question']}{options}")
+    if asked:
+        red = []
+    elif why.asks(task):
         put(inv, f"  question  {why.reason_for_person(task)}")
     elif not red:
         put(inv, f"  why       {task.outcome}: {why.reason_for_person(task)}")

@@ -9,6 +9,7 @@ import click
 
 from runner import times
 from runner.cli.runview import run_json
+from runner.cli.sofar import so_far, workflow_of
 from runner.errors import UsageError, suggestion
 from runner.statuses import ALIASES, STATUSES
 from runner.store import TaskFilter
@@ -31,9 +32,8 @@ def command(inv: Invocation, workflow: str | None, status: str | None, limit: in
     where = TaskFilter(statuses=_statuses(status), project=inv.app().project_id, type="workflow")
     found: list[Task] = []
     for task in inv.store().queue.find(where):
-        name = (task.result or {}).get("workflow") or task.payload.get("workflow")
-        if workflow is None or name == workflow:
-            found.append(task)
+        if workflow is None or workflow_of(task) == workflow:
+            found.append(so_far(inv.app(), task))
         if len(found) == limit:
             break
     items = [_item(task) for task in found]

@@ -11,7 +11,9 @@ import click
 from runner import times
 from runner.cli import taskview
 from runner.cli.runview import print_steps
+from runner.cli.sofar import so_far
 from runner.cli.taskview import put
+from runner.history import word_of
 from runner.tasknames import find_task
 from runner.why import summary_of, told, verdicts_of
 
@@ -37,7 +39,7 @@ def command(inv: Invocation, id: str) -> None:
     value = taskview.task_json(task, artifacts)
     value["after"] = list(task.after)
     value["history"] = [taskview.attempt_json(attempt, folders.get(attempt.n)) for attempt in attempts]
-    inv.emit(value, lambda: _text(inv, task, attempts, artifacts))
+    inv.emit(value, lambda: _text(inv, so_far(inv.app(), task, attempts), attempts, artifacts))
 
 
 def _text(inv: Invocation, task: Task, attempts: Sequence[Attempt], artifacts: Sequence[Artifact]) -> None:
@@ -124,7 +126,7 @@ def _row(attempt: Attempt, now: float) -> tuple[str, ...]:
     return (
         f"{attempt.number} (repair)" if attempt.repair else str(attempt.number),
         attempt.outcome or "running",
-        attempt.agent or "",
+        "" if word_of(attempt.result) else attempt.agent or "",
         attempt.worker,
         times.clock(attempt.started_at, now),
         times.span((now if ended is None else ended) - attempt.started_at),

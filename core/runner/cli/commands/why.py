@@ -128,7 +128,7 @@ def _text(
             put(inv, f"  {times.clock(event.at, now)}  {sentence(event)}")
     for n in sorted(told):
         tell_attempt(inv, by_number[n], folders.get(n), now)
-    if task.answer is not None:
+    if task.answer is not None and task.type != "workflow":
         put(inv, f"            answered: {task.answer}")
     cost = history.total_cost(attempts)
     if cost is not None and len(attempts) > 1:
@@ -185,7 +185,7 @@ def sentence(event: Event) -> str:
         "task.cancel_requested": "asked to end",
         "task.cancelled": "cancelled",
         "task.retried": f"queued again: {data.get('status')}",
-        "task.resolved": f"resolved: {data.get('status')}" + (f" ({data['notes']})" if data.get("notes") else ""),
+        "task.resolved": history.decision_text(event),
         "task.published": f"branch not moved: {data['error']}" if data.get("error") else "branch moved",
         "artifact.stored": f"artifact {data.get('name')} kept ({data.get('ref')})",
         "attempt.late": f"late evidence of attempt {data.get('n')} kept",
@@ -194,7 +194,7 @@ def sentence(event: Event) -> str:
     if text is None:
         details = ", ".join(f"{name}={value}" for name, value in data.items())
         text = f"{event.kind}" + (f": {details}" if details else "")
-    people = ("task.submitted", "task.cancel_requested", "task.cancelled", "task.retried", "task.resolved")
+    people = ("task.submitted", "task.cancel_requested", "task.cancelled", "task.retried")
     reason = f": {data['reason']}" if event.kind.startswith("task.cancel") and data.get("reason") else ""
     return text + (f" by {event.by}" if event.by and event.kind in people else "") + reason
 

@@ -65,6 +65,10 @@ def resume(
     The file is read again. A step runs again when it failed, when its definition changed, or when something
     it needs came to another result.
     """
+    if junit is not None:
+        from runner.cli.junit import writable  # here: few want it
+
+        writable(junit)
     app = inv.app(code=True)
     task = _run(inv, run_id or _newest(inv))
     from runner.cli.resuming import plan_resume, rewound  # here: pydantic
