@@ -373,7 +373,7 @@ class Flow:
 
     def result(self, effect: Effect, end: LeafEnd, body: Mapping[str, Any]) -> Result:
         """What the machine is told."""
-        made = result_of(end.tried.n, end.outcome, body)
+        made = result_of(effect.address, end.tried.n, end.outcome, body)
         self._editing.pop(effect.address, None)
         spent = total([*self._usages_before(effect), *end.usages])
         self.account.came_to(effect, body, end.tried.context.attempt, spent)

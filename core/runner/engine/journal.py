@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from runner.engine.leaf import RETRIED
-from runner.templates import TemplateError
+from runner.templates import NotThere, TemplateError
 from runner.workflows.items import Result
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Journal:
             return None, "an input changed"
         if body.get("digest") != digests[1]:
             return None, "definition changed" if body.get("definition") != digests[0] else "an input changed"
-        return result_of(last.n, last.outcome, body), "not started"
+        return result_of(effect.address, last.n, last.outcome, body), "not started"
 
     def _void(self, row: Attempt, effect: Effect, machine: Machine, item: Item) -> Reason | None:
         # A command of skip_if that says no has not failed.
@@ -181,25 +181,36 @@ def within(address: str, path: str) -> bool:
     return bare == path or bare.startswith((f"{path}/", f"{path}["))
 
 
-def result_of(n: int, outcome: str, body: Mapping[str, Any]) -> Result:
+def result_of(address: str, n: int, outcome: str, body: Mapping[str, Any]) -> Result:
     """What the machine is told of an attempt, by what the journal keeps of it."""
     text = str(body.get("whole", body.get("output") or ""))
     values: dict[str, Any] = {"path": "", **dict(body.get("values") or {})}
     if body.get("output_bytes") and values["path"]:
         values["output"] = values["captured"] = _too_large(values["path"], body["output_bytes"])
-    elif text[:1] in ("{", "["):
-        values["json"] = _parsed(text)
+        values["json"] = values["output"]
+    else:
+        values["json"] = _parsed(text, address.rstrip("?*"))
     return Result(outcome, text, values, n)
 
 
-def _parsed(text: str) -> Callable[[], Any]:
+def _parsed(text: str, step: str) -> Callable[[], Any]:
+    """The output as JSON, read when it is asked for: most outputs are none."""
+
     def parse() -> Any:
+        said, hint = f"the output of step '{step}' is not JSON", ""
         try:
-            return json.loads(text)
-        except ValueError as error:
-            raise TemplateError(f"the output is not JSON: {error}") from None
+            return json.loads(text, parse_constant=_no_constant)
+        except json.JSONDecodeError as error:
+            hint = f"line {error.lineno}, column {error.colno}: {error.msg}" if text.strip() else "it is empty"
+        except (ValueError, RecursionError) as error:
+            hint = str(error)
+        raise NotThere(said, hint)
 
     return parse
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no value of JSON")  # Python would take it for one
 
 
 def _too_large(path: str, size: int) -> Callable[[], Any]:

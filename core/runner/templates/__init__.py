@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from runner.templates.command import Command, compile_command
-from runner.templates.scope import Scope, Undefined
+from runner.templates.scope import NotThere, Scope, Undefined
 from runner.templates.syntax import Placeholder, TemplateError, parse, render, roots
 
 __all__ = [
     "Command",
+    "NotThere",
     "Placeholder",
     "Scope",
     "TemplateError",

@@ -8,7 +8,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from runner.templates.scope import Undefined, called, nearest
+from runner.templates.scope import NotThere, Undefined, called, nearest
 from runner.templates.syntax import TemplateError
 from runner.templates.wrong import no_expression, wrong_value
 
@@ -51,9 +51,12 @@ class _Environment(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         if hasattr(obj, "keys"):
             if argument in obj:
-                return _said(called(obj[argument]))
+                try:
+                    return _said(called(obj[argument]))
+                except NotThere as error:
+                    return self.undefined(error.message)
             if argument == "json" and "output" in obj:
-                return self.undefined("the output is not JSON (an object or a list)")
+                return self.undefined("the output is not JSON")
             near = nearest(str(argument), [str(key) for key in obj])
             return self.undefined(f"there is no '{argument}' ({near})")
         if isinstance(obj, (list, tuple, str)) and isinstance(argument, (int, slice)):

@@ -17,6 +17,10 @@ class Undefined(TemplateError):
     code = "undefined"
 
 
+class NotThere(Undefined):
+    """A value that was to be made on demand, and can't be: it is as if its name meant nothing."""
+
+
 class Scope:
     """Names and their values; `outer` is asked for what is not here.
 
@@ -75,7 +79,7 @@ def step_into(value: Any, segment: str, where: str) -> Any:
         if segment in value:
             return value[segment]
         if segment == "json" and "output" in value:
-            raise Undefined(f"the output of '{where}' is not JSON (an object or a list)", "")
+            raise Undefined(f"the output of '{where}' is not JSON", "")
         raise Undefined(f"'{where}' has no '{segment}'", nearest(segment, [str(key) for key in value]))
     if isinstance(value, (list, tuple)):
         if segment.isdecimal() and int(segment) < len(value):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runner.errors import RunnerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runner.templates.scope import Scope
 
@@ -155,8 +155,19 @@ def _plain(value: Any) -> Any:
     """Mappings and sequences of any kind as JSON has them."""
     if hasattr(value, "items"):
         mapping: Mapping[str, Any] = value
-        return {str(key): _plain(item) for key, item in mapping.items()}
+        return {str(key): _plain(item) for key, item in _made(mapping)}
     if isinstance(value, (list, tuple)):
         items: Sequence[Any] = value
         return [_plain(item) for item in items]
     return value
+
+
+def _made(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The items of a mapping, made where they are made on demand; without those that can't be."""
+    from runner.templates.scope import NotThere, called  # here: it imports this module
+
+    for key, item in mapping.items():
+        try:
+            yield key, called(item)
+        except NotThere:
+            continue
