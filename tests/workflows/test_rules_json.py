@@ -78,3 +78,15 @@ steps:
     )
     assert ran.status == "done", ran.result.get("summary")
     assert (ran.outputs["c"], ran.outputs["d"]) == ("1 {bad", "false")
+
+
+def test_all_steps_at_once_are_json_too(flows: Flows) -> None:
+    ran = flows.run(
+        """
+steps:
+  - {id: a, command: echo one}
+  - {id: b, command: "printf '%s' {{steps}}"}
+  - {id: c, command: "echo {{steps.b.json.a.output}}"}
+"""
+    )
+    assert (ran.status, ran.outputs["c"]) == ("done", "one")

@@ -153,7 +153,7 @@ def text_of(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Mappings and sequences of any kind as JSON has them."""
-    if hasattr(value, "items"):
+    if hasattr(value, "keys"):
         mapping: Mapping[str, Any] = value
         return {str(key): _plain(item) for key, item in _made(mapping)}
     if isinstance(value, (list, tuple)):
@@ -166,8 +166,8 @@ def _made(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The items of a mapping, made where they are made on demand; without those that can't be."""
     from runner.templates.scope import NotThere, called  # here: it imports this module
 
-    for key, item in mapping.items():
+    for key in mapping.keys():  # noqa: SIM118 — `steps` may have no other way
         try:
-            yield key, called(item)
+            yield key, called(mapping[key])
         except NotThere:
             continue
