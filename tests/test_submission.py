@@ -312,6 +312,7 @@ def test_the_policy_comes_from_request_then_type_section_then_defaults_then_the_
         "may_edit": [],
         "protect": [],
         "artifacts": ["out.txt", "*.html"],
+        "touches": [],
     }
     assert (task.attempts, task.priority, task.requires) == (5, 3, ("oven", "gas"))
     assert (here.attempts, here.spec["policy"]["timeout"]) == (4, 3600.0)

@@ -500,6 +500,8 @@ class Context(Protocol):
     """Earlier attempts of this step, oldest first."""
     base: str | None
     """The commit or tree that the step (its first attempt) started from; None without a repository."""
+    present: str | None
+    """A commit of the tree as it is now, for checks of a step in the user's own folder, where nothing is committed."""
     workflow: Mapping[str, Any] | None
     """`{"name", "engine", "params"}` of the workflow that the step is part of; None for a lone task."""
 

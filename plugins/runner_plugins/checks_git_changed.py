@@ -56,14 +56,26 @@ def verify(check: Check, step: Step, context: Context) -> Verdict:
 def changed_files(check: Check, step: Step, context: Context, *, untracked: bool) -> set[str] | str:
     """The paths below the step's directory that changed since it started, or git's complaint."""
     assert context.base is not None
-    changed = _git(check, step, context, *_DIFF, context.base, "--", ".")
-    if untracked and not isinstance(changed, str):
-        new = _git(check, step, context, *_UNTRACKED, "--", ".")
-        changed = new if isinstance(new, str) else changed | new
+    if context.present is not None:
+        changed = _git(check, step, context, *_DIFF, context.base, context.present, "--", ".")
+        new = set() if untracked else _git(check, step, context, *_UNTRACKED, "--", ".")
+        changed = changed - new if isinstance(changed, set) and isinstance(new, set) else changed
+    else:
+        changed = _in_worktree(check, step, context, untracked=untracked)
     if isinstance(changed, str) or not step.policy.touches:
         return changed
     mine = matcher(step.policy.touches)
     return {path for path in changed if mine(path)}
+
+
+def _in_worktree(check: Check, step: Step, context: Context, *, untracked: bool) -> set[str] | str:
+    """As `changed_files`, where all that was left has been committed."""
+    assert context.base is not None
+    changed = _git(check, step, context, *_DIFF, context.base, "--", ".")
+    if untracked and not isinstance(changed, str):
+        new = _git(check, step, context, *_UNTRACKED, "--", ".")
+        changed = new if isinstance(new, str) else changed | new
+    return changed
 
 
 def _git(check: Check, step: Step, context: Context, *words: str) -> set[str] | str:

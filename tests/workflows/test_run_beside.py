@@ -200,3 +200,29 @@ def test_a_worktree_needs_a_commit_and_leaves_out_what_is_not_committed(runner: 
     ran = runner.ok("workflow", "run", "flow", "--worktree", "--format", "json")
     assert ran.json["steps"][0]["output"] == "one"
     assert "changes that are not committed are not in it" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("check", "says", "state"),
+    [
+        ("git_changed", "[[say: x]]", "failed"),
+        ("git_changed", "[[write: own.txt <<x]]", "done"),
+        ("git_changed: new.txt", "[[write: new.txt <<other]]", "done"),
+        ("git_changed: new.txt", "[[delete: new.txt]]", "done"),
+        ('git_changed: {paths: "*", untracked: false}', "[[write: own.txt <<x]]", "failed"),
+        ('git_changed: {paths: "*", untracked: false}', "[[write: a.txt <<x]]", "done"),
+        ("no_diff: ['*']", "[[say: x]]", "done"),
+        ("no_diff: ['*']", "[[write: new.txt <<other]]", "failed"),
+    ],
+)
+def test_in_ones_own_folder_what_was_there_before_is_no_change(repo: Flows, check: str, says: str, state: str) -> None:
+    (repo.root / "a.txt").write_text("changed by a person\n")
+    ran = repo.run(
+        f"""
+steps:
+  - {{id: a, command: "echo x > new.txt"}}
+  - {{id: b, agent: script, expects: answer, prompt: "[[say: done]] {says}", verify: [{{{check}}}]}}
+""".replace("[{git_changed}]", "[git_changed]")
+    )
+    assert ran.states["b"] == state, ran.result["summary"]
+    assert git(repo.root, "diff", "--cached", "--name-only") == ""

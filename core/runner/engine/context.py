@@ -108,6 +108,7 @@ class TaskContext:
         self.attempt = attempt
         self.previous = tuple(previous)
         self.base = base
+        self.present: str | None = None
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.cancelled = stop.event
         self.between_processes = threading.RLock()

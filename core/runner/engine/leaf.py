@@ -131,6 +131,7 @@ class LeafRun:
                 lone=given.lone,
                 attempt=self._n,
                 snapshot=given.clean,
+                tree=seen,
             )
         sealing = self._sealing = Sealing(
             node, self._place.root, self._cwd, self._file("seal", ".json"), given.previous, given.beside
@@ -335,7 +336,7 @@ class LeafRun:
             env=env,
             attempt=self._number,
             previous=previous,
-            base=self._place.base if given.lone or self._mark is None else self._mark.head or None,
+            base=self._place.base if given.lone or self._mark is None else self._mark.tree or self._mark.head or None,
             timeout=timeout,
             silence=todo.policy.silence,
             progress=self._progress,
@@ -393,6 +394,7 @@ class LeafRun:
         tried.verdicts = self._sealing.verdicts() if self._sealing is not None else []
         if not tried.red:
             # Checks of an edited gate would only say what the editor wanted.
+            tried.context.present = place.present() if self._mark is not None and self._mark.tree else None
             try:
                 tried.verdicts += verify.verify(self._app, node.checks, node, result, tried.context)
             except CheckHeld as held:

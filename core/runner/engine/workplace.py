@@ -47,6 +47,8 @@ class Mark:
     head: str
     digest: str
     snapshot: str | None = None
+    tree: str | None = None
+    """A commit of the whole tree then, where the step works in the user's own folder."""
     state: State | None = field(default=None, compare=False, repr=False)
     """The whole of it, while the process that took it lives."""
 
@@ -193,7 +195,9 @@ class Workplace:
             with self._lock:
                 self._ws.commit_leftovers(message)
 
-    def mark(self, file: Path, *, fresh: bool, lone: bool, attempt: int = 0, snapshot: bool = False) -> Mark:
+    def mark(
+        self, file: Path, *, fresh: bool, lone: bool, attempt: int = 0, snapshot: bool = False, tree: bool = False
+    ) -> Mark:
         """The workspace as the step finds it at its first attempt: kept in `file`, so that a later claim knows it too.
 
         Of a lone task it is the commit that the task started from (or, outside a repository, this moment).
@@ -205,12 +209,19 @@ class Workplace:
                 pass  # the state folder was cleared, or another machine had it: from here on
         now = self._state()
         taken = self._snapshot(attempt, "step") if snapshot and self._ws.repo is not None else None
+        begun = self.present() if tree and not lone else None
         head = self.base if lone and self.base is not None else now.head
         if not lone:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_json(file, {"head": head, "digest": now.digest, "snapshot": taken.commit if taken else None})
+            commit = taken.commit if taken else None
+            write_json(file, {"head": head, "digest": now.digest, "snapshot": commit, "tree": begun})
         # By its commit: the ref of this attempt moves on with its next snapshot.
-        return Mark(head, now.digest, taken.commit if taken else None, now)
+        return Mark(head, now.digest, taken.commit if taken else None, begun, now)
+
+    def present(self) -> str | None:
+        """A commit of the tree as it is now, in the user's own checkout; None elsewhere."""
+        base = locate(self._ws.cwd) if self._ws.repo is None else None
+        return None if base is None else present_commit(base)
 
     def changed(self, mark: Mark, touches: Sequence[str] = ()) -> bool:
         """Whether anything differs from then: HEAD, index, files; with `touches` (globs), any file of those.

@@ -58,6 +58,7 @@ class StepContext:
         self.attempt = attempt
         self.previous = tuple(previous)
         self.base = base
+        self.present: str | None = None
         self.workflow: Mapping[str, Any] | None = None
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.cancelled = threading.Event()
