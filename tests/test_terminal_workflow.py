@@ -166,6 +166,19 @@ def test_a_gate_without_an_answer_is_left_on_the_terminal(runner: Runner, projec
         assert re.search(r"\n0:\d\d  1 of 3 done  1 waiting\n", terminal.text)
 
 
+def test_a_gate_whose_time_is_over_while_its_question_stands_goes_on_with_its_default(
+    runner: Runner, project: Path, go: Path
+) -> None:
+    write(project, GATE.replace("options: [yes, later]", "options: [yes, later], deadline: 1, default: later"), go)
+    go.touch()
+    with on(runner, project) as terminal:
+        terminal.until("later]")
+        time.sleep(1.2)
+        terminal.type("\r")
+        assert terminal.wait() == 0
+        assert "ask: nobody answered in time: later" in terminal.text
+
+
 def test_a_resize_leaves_one_tree_within_the_new_size(runner: Runner, project: Path, go: Path) -> None:
     write(project, DAG, go)
     with on(runner, project, columns=200) as terminal:

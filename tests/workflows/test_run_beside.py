@@ -226,3 +226,20 @@ steps:
     )
     assert ran.states["b"] == state, ran.result["summary"]
     assert git(repo.root, "diff", "--cached", "--name-only") == ""
+
+
+def test_a_group_in_a_loop_goes_on_in_the_session_of_the_iteration_before(repo: Flows) -> None:
+    ran = repo.run(
+        """
+steps:
+  - id: rounds
+    loop: {max: 3}
+    steps:
+      - id: box
+        steps:
+          - {id: work, agent: script, session: resume, expects: answer, prompt: "[[say: x]]"}
+          - {id: note, command: "true"}
+"""
+    )
+    sessions = {session(attempt) for attempt in ran.attempts if attempt.step.endswith("work")}
+    assert (ran.status, len(sessions)) == ("done", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -73,6 +74,14 @@ steps:
 def test_a_deadline_that_passes_while_others_run_is_answered_then(flows: Flows) -> None:
     ran = flows.run(GATE)
     assert (ran.status, lines(flows.root / "log")) == ("done", ["no", "slow"])
+
+
+def test_until_when_a_gate_waits_is_told(flows: Flows, runner: Runner) -> None:
+    flows.write('steps: [{id: ask, gate: "Ship?", options: ["yes", "no"], deadline: 1h, default: "no"}]')
+    ran = runner("workflow", "run", "flow")
+    assert re.search(r"ask: without an answer by .*\d\d:\d\d.* it is: no\n", ran.stderr)
+    [waits] = runner("workflow", "run", "flow", "--format", "json").json["waiting"]
+    assert (waits["default"], waits["deadline_at"] > time.time() + 3500) == ("no", True)
 
 
 def test_a_gate_that_is_asked_anew_has_its_whole_time_again(flows: Flows) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner import times
 from runner.cli.sofar import workflow_of
 from runner.cli.steplines import took
 from runner.statuses import DONE, EXIT_FAILED, EXIT_HUMAN, EXIT_INTERRUPTED, EXIT_OK, NEEDS_HUMAN, PENDING, SCHEDULED
@@ -62,7 +63,10 @@ def print_run(inv: Invocation, task: Task) -> None:
 
 
 def _decide(inv: Invocation, task: Task) -> None:
-    """What a person can do about each step that waits, and what after it."""
+    """What a person can do about each step that waits, and what after it, or by when."""
+    for one in waiting(task):
+        if one.get("deadline_at") is not None:
+            inv.talk(f"{one['path']}: without an answer by {times.clock(one['deadline_at'])} it is: {one['default']}")
     asked, on = offers(task), f"runner workflow resume {task.id}"
     if not asked:  # the run could not be begun
         inv.talk(f"decide: runner resolve {task.id} done | failed | pending; then: {on}")

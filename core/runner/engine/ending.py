@@ -107,6 +107,8 @@ def _waiting(effect: Effect, wait: Wait) -> dict[str, Any]:
         "outcome": wait.outcome,
         "options": list(wait.options),
         "held": wait.held,
+        "deadline_at": wait.deadline_at,
+        "default": wait.default,
     }
 
 

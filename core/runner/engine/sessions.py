@@ -145,5 +145,11 @@ def _before(loop: Item, agent: str) -> str | None:
     if loop.node.iterations.max is None or not loop.rounds:
         return None
     views: Mapping[str, Any] = loop.rounds[-1]
-    found = [view.get("session") for view in views.values() if view.get("agent") == agent and view.get("session")]
-    return str(found[-1]) if found else None
+    found = [_seen(view, agent) for view in views.values()]
+    return next((session for session in reversed(found) if session), None)
+
+
+def _seen(view: Mapping[str, Any], agent: str) -> str | None:
+    """The session of this agent that a step of the iteration left, or what is in it."""
+    own = view.get("session") if view.get("agent") == agent else (view.get("sessions") or {}).get(agent)
+    return str(own) if own else None

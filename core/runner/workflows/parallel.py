@@ -120,6 +120,8 @@ def _before(children: tuple[Node, ...]) -> list[int]:
 def _pair(first: list[_Editor], second: list[_Editor]) -> Iterator[Problem]:
     for editor in second:
         for other in first:
+            if editor.repairs and other.repairs:
+                continue  # gates beside each other: most are green, and a repair is judged by its own
             mine, theirs = _touches(editor.node), _touches(other.node)
             if not (mine and theirs) or any(meet(one, two) for one in mine for two in theirs):
                 same = str(other) if other.repairs else f"'{other.node.id}'"

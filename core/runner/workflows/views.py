@@ -73,6 +73,20 @@ def view(item: Item) -> dict[str, Any]:
         found["results"] = list(item.rounds)
     if item.node.kind == "workflow":
         found["outputs"] = dict(item.result.values)
+    elif item.inside is not None:
+        found["sessions"] = _sessions(item.inside)
+    return found
+
+
+def _sessions(frame: Frame) -> dict[str, str]:
+    """The last session of each agent in a container, for the iteration after it."""
+    found: dict[str, str] = {}
+    for item in sorted(frame.items.values(), key=lambda one: one.stamp):
+        values = item.result.values
+        if item.inside is not None and item.node.kind != "workflow":
+            found |= _sessions(item.inside)
+        elif values.get("session"):
+            found[str(values.get("agent"))] = str(values["session"])
     return found
 
 
