@@ -28,7 +28,7 @@ def register_agents():
 
 def on(runner: Runner, folder: Path, *words: str, **env: str) -> Terminal:
     # No agent is installed, whatever this machine has.
-    return Terminal([*runner.argv, "init", *words], folder, 100, 60, {"PATH": "/nonexistent", **env})
+    return Terminal([*runner.argv, "init", *words], folder, 200, 60, {"PATH": "/nonexistent", **env})
 
 
 def written(folder: Path) -> list[str]:
