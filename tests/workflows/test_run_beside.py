@@ -82,6 +82,18 @@ steps:
     assert ran.states == {"a": "done", "b": "failed"}
 
 
+def test_work_elsewhere_than_it_touches_is_told_to_be_none(repo: Flows) -> None:
+    ran = repo.run(
+        """
+pattern: dag
+steps:
+  - {id: a, agent: script, touches: [inside/**], prompt: "[[write: outside.txt <<x]]"}
+  - {id: b, agent: script, touches: [other/**], prompt: "[[write: other/x <<x]]"}
+"""
+    )
+    assert (ran.states["a"], ran.summary("a")) == ("failed", "nothing that it touches (inside/**) was changed")
+
+
 @pytest.mark.parametrize("kind", ["loop: {max: 1},", "", "loop: {over: [a], as: v},"])
 def test_what_a_skipped_container_would_have_captured_is_empty(flows: Flows, kind: str) -> None:
     ran = flows.run(

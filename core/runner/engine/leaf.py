@@ -390,6 +390,9 @@ class LeafRun:
             output=result.output,
             submitted=False,
         ):
+            if expects == "changes" and self.assignment.touches:
+                said = f"nothing that it touches ({', '.join(self.assignment.touches)}) was changed"
+                tried.result = replace(result, evidence={"error": said, **result.evidence})
             return evidence.unmet(result)
         tried.verdicts = self._sealing.verdicts() if self._sealing is not None else []
         if not tried.red:
