@@ -113,7 +113,7 @@ def test_it_is_tried_again_on_what_is_there(place: Path, runner: Runner, moment:
     assert git(place, "worktree", "list", "--porcelain").count("worktree ") == 1
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS[::2])
 def test_where_the_checks_say_that_it_is_done_nothing_is_run_again(place: Path, runner: Runner, moment: str) -> None:
     run = dies(place, runner, moment, "on_unknown: verify\n    verify: [{file_exists: b.txt}]")
     proof(place, resumed(runner, run))

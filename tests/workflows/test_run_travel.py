@@ -128,7 +128,7 @@ steps:
 
 def test_the_time_of_what_is_around_it_ends_it_there(pair: Pair) -> None:
     text = (
-        "steps: [{id: box, timeout: 3, steps: [{id: away, task: run_script, with: {script: sleep 60}, machine: mac}]}]"
+        "steps: [{id: box, timeout: 2, steps: [{id: away, task: run_script, with: {script: sleep 60}, machine: mac}]}]"
     )
     ran = run(pair, text)
     steps = {step["path"]: step for step in ran["steps"]}
