@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from runner.templates import Scope, TemplateError, compile_command
 
-# What `sh` is comes first; of two names for one program, one.
-SHELLS = {os.path.realpath(path): path for name in ("sh", "bash", "dash") if (path := shutil.which(name))}
-SHELLS = {os.path.basename(real): path for real, path in SHELLS.items()}
+# Of two names for one program, one.
+FOUND = [path for name in ("sh", "bash", "dash") if (path := shutil.which(name))]
+SHELLS = {os.path.basename(os.path.realpath(path)): path for path in FOUND}
 
 VALUES = st.text(
     alphabet=st.one_of(
