@@ -391,8 +391,8 @@ class LeafRun:
             submitted=False,
         ):
             if expects == "changes" and self.assignment.touches:
-                said = f"nothing that it touches ({', '.join(self.assignment.touches)}) was changed"
-                tried.result = replace(result, evidence={"error": said, **result.evidence})
+                told = f"nothing that it touches ({', '.join(self.assignment.touches)}) was changed"
+                tried.result = replace(result, evidence={"error": told, **result.evidence})
             return evidence.unmet(result)
         tried.verdicts = self._sealing.verdicts() if self._sealing is not None else []
         if not tried.red:
