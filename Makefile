@@ -32,7 +32,7 @@ demo: $(VENV)/.runner ## a real repository, tasks through the queue, a worker, c
 	$(BIN)/runner demo
 
 test: $(VENV)/.dev ## the tests
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: $(VENV)/.dev docs ## format, lint, types, documentation
 	$(BIN)/ruff format --check .

