@@ -33,8 +33,9 @@ def own_index(root: Path) -> Iterator[Git]:
     with tempfile.TemporaryDirectory(prefix="runner-index-") as folder:
         copy = Path(folder) / "index"
         if index.exists():
-            # With it, what did not change is not read again.
-            shutil.copyfile(index, copy)
+            # With it, what did not change is not read again. Its own time too: by that git knows which of its
+            # entries may have changed within the second in which it was written.
+            shutil.copy2(index, copy)
         yield Git(root, index=copy)
 
 
